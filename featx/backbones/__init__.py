@@ -1,0 +1,1 @@
+"""CNN backbones, one architecture a file."""

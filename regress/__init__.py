@@ -1,0 +1,1 @@
+"""Features in, errors out. Never imports torch."""
