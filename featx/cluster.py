@@ -1,0 +1,50 @@
+"""Run independent tasks: here in processes, later on a cluster. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+
+def available_cores() -> int:
+    """Return the processor cores that this process may use (affinity and Slurm respected)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min(allowed or 1, int(slurm) if slurm.isdigit() else allowed or 1))
+
+
+def resolve_jobs(jobs: int) -> int:
+    """Return the number of parallel tasks: `jobs`, or one a core where it is below 1."""
+    return jobs if jobs > 0 else available_cores()
+
+
+def _capped(function: Callable[..., Any], threads: int, *args: Any) -> Any:
+    with threadpool_limits(threads):
+        return function(*args)
+
+
+def run(
+    function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], jobs: int = 1
+) -> Iterator[Any]:
+    """Run ``function(*task)`` for every task and yield the results as they come, unordered.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name (it is sent to worker processes when ``jobs > 1``); it should return
+        its own identity with its result, for the order is that of completion.
+    tasks : iterable of tuple
+        The positional arguments of each call.
+    jobs : int
+        Calls at a time; below 1 means one a core. Each call's numerical libraries are held to
+        its share of the cores, so that parallel tasks don't fight over them. A
+        ``joblib.parallel_config(backend=...)`` around the call brings another engine.
+    """
+    jobs = resolve_jobs(jobs)
+    threads = max(1, available_cores() // jobs)
+    calls = (delayed(_capped)(function, threads, *task) for task in tasks)
+    yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)

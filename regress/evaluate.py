@@ -1,0 +1,308 @@
+"""(layer, regressor, protocol) -> predictions, fold by fold, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from featx import __version__
+from featx.atomic import write_json
+from featx.cluster import run
+from featx.errors import FeatxError
+from featx.progress import tracking
+from regress.data import LayerData, load_layer
+from regress.predictions import (
+    FORMAT,
+    finished_folds,
+    fold_stem,
+    gather,
+    write_csv,
+    write_fold,
+    write_probabilities,
+)
+from regress.protocols import Fold, plan_folds, split_hash
+from regress.regressors import make_regressor
+from regress.summary import summarise
+
+#: Options that change how a fold is computed but not what is computed.
+_NOT_IN_KEY = ("keep", "environment", "max_memory")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One layer with one regressor under one protocol: all that its folds are computed from."""
+
+    folder: Path
+    data: LayerData
+    spec: str
+    options: dict[str, Any]
+    protocol: str
+    seed: int
+    folds: list[Fold]
+    split: str
+
+    @property
+    def name(self) -> str:
+        """The name under which the method is shown."""
+        return f"{self.data.layer} · {self.spec}"
+
+    def regressor(self) -> Any:
+        """Return a fresh, unfitted regressor."""
+        return make_regressor(self.spec, self.options, self.seed)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The regressor's parameters, as JSON-able values."""
+        return {key: _plain(value) for key, value in self.regressor().get_params(False).items()}
+
+    @property
+    def key(self) -> str:
+        """A hash of everything that a fold's predictions depend on."""
+        parameters = {k: v for k, v in self.parameters.items() if k not in _NOT_IN_KEY}
+        source = [
+            FORMAT,
+            self.data.layer,
+            self.data.source["layer_sha256"],
+            self.spec.partition(":")[0],
+            parameters,
+            self.protocol,
+            self.seed,
+            self.split,
+        ]
+        return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not np.isfinite(value):
+        return None  # JSON has no NaN
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    return str(value)
+
+
+def method_folder(out: Path, layer: str, spec: str) -> Path:
+    """Return the folder of a method below `out`."""
+    return out / fold_stem(f"{layer}.{spec.replace(':', '.').replace('=', '-').replace(',', '.')}")
+
+
+def plan_methods(
+    features: str | Path,
+    out: str | Path,
+    *,
+    layers: Sequence[str],
+    regressors: Sequence[str],
+    protocol: str = "lopo",
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> list[Method]:
+    """Read the layers, plan the folds, and check every name before anything runs.
+
+    Raises
+    ------
+    FeatxError
+        As `load_layer`, `plan_folds` and `make_regressor`.
+    """
+    methods = []
+    for layer in layers:
+        data = load_layer(features, layer)
+        folds = plan_folds(protocol, data.images, seed)
+        if protocol == "lopo" and data.counts["without_subject"] == len(data.images):
+            raise FeatxError(
+                f"{features} names no subjects, so no person can be left out; "
+                "use --protocol kfold:5, or give the table a subject column"
+            )
+        split = split_hash(data.images, folds)
+        for spec in regressors:
+            make_regressor(spec, options, seed)
+            folder = method_folder(Path(out), layer, spec)
+            methods.append(
+                Method(folder, data, spec, dict(options or {}), protocol, seed, folds, split)
+            )
+    return methods
+
+
+def evaluate(method: Method, *, jobs: int = 1, resume: bool = False) -> dict[str, Any]:
+    """Compute a method's missing folds and write its predictions.
+
+    Each fold is written as it ends, so that a kill loses only the folds in hand; one failed fold
+    does not lose the others.
+
+    Parameters
+    ----------
+    method : Method
+        From `plan_methods`.
+    jobs : int
+        Folds at a time; below 1 means one a core.
+    resume : bool
+        Keep the folds that an earlier run of the same method finished.
+
+    Returns
+    -------
+    dict
+        The content of ``run.json``; failed folds are under ``folds.failed`` with their reasons.
+
+    Raises
+    ------
+    FeatxError
+        If the folder holds an earlier run and `resume` is false.
+    """
+    _clear_or_refuse(method, resume)
+    done = finished_folds(method.folder, method.key)
+    todo = [fold for fold in method.folds if fold.name not in done]
+    failed: dict[str, str] = {}
+    with tracking(method.name, len(method.folds), "fold", len(done)) as advance:
+        for name, reason in _compute(method, todo, jobs):
+            if reason:
+                failed[name] = reason
+            advance(1)
+    return _publish(method, failed)
+
+
+def _clear_or_refuse(method: Method, resume: bool) -> None:
+    folder = method.folder
+    if not resume and (folder / "folds").is_dir() and any((folder / "folds").iterdir()):
+        raise FeatxError(f"{folder} holds an earlier run; add --resume, or give another -o")
+    for leftover in [*folder.glob(".*.partial"), *(folder / "folds").glob(".*.partial")]:
+        leftover.unlink(missing_ok=True)  # of a killed run
+    try:
+        (folder / "folds").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FeatxError(f"cannot make {folder}: {error.strerror or error}") from None
+
+
+def _compute(
+    method: Method, todo: list[Fold], jobs: int
+) -> Iterator[tuple[str, str | None]]:
+    """Yield (fold name, reason why it failed or None) as folds end."""
+    if not todo:
+        return
+    if method.protocol == "lopo" and hasattr(method.regressor(), "cross_val_predict_groups"):
+        yield from _all_at_once(method, todo)
+        return
+    data = method.data
+    yield from run(
+        _fit_fold,
+        (
+            (data.X, data.images, fold, method.regressor(), method.folder, method.key)
+            for fold in todo
+        ),
+        jobs,
+    )
+
+
+def _fit_fold(
+    X: np.ndarray, images: pd.DataFrame, fold: Fold, regressor: Any, folder: Path, key: str
+) -> tuple[str, str | None]:
+    """Fit one fold's regressor on its training rows and write its predictions."""
+    start = time.perf_counter()
+    y = images["age"].to_numpy(float)
+    groups = images["subject"].to_numpy(str)
+    try:
+        regressor.fit(X[fold.train], y[fold.train], groups=groups[fold.train])
+        probabilities = None
+        if hasattr(regressor, "predict_proba"):
+            probabilities = (
+                np.asarray(regressor.classes_, float),
+                regressor.predict_proba(X[fold.test]),
+            )
+        predicted = regressor.predict(X[fold.test])
+        record = {
+            "report": _plain(getattr(regressor, "report_", {})),
+            "seconds": round(time.perf_counter() - start, 3),
+        }
+        _write(folder, key, images, fold, predicted, record, probabilities)
+    except Exception as error:  # one failed fold must not lose the others
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, FeatxError) else error
+        text = " ".join(str(reason).split())
+        record = {"fold": fold.name, "key": key, "error": text}
+        write_json(folder / "folds" / f"{fold_stem(fold.name)}.json", record)
+        return fold.name, text
+    return fold.name, None
+
+
+def _all_at_once(method: Method, todo: list[Fold]) -> Iterator[tuple[str, None]]:
+    """Compute leave-one-person-out of all folds together, where the regressor can."""
+    data = method.data
+    start = time.perf_counter()
+    regressor = method.regressor()
+    predicted, details = regressor.cross_val_predict_groups(data.X, data.y, data.groups)
+    share = (time.perf_counter() - start) / len(method.folds)
+    for fold in todo:
+        record = {"report": _plain(details[fold.name]), "seconds": round(share, 3)}
+        _write(method.folder, method.key, data.images, fold, predicted[fold.test], record)
+        yield fold.name, None
+
+
+def _write(
+    folder: Path,
+    key: str,
+    images: pd.DataFrame,
+    fold: Fold,
+    predicted: np.ndarray,
+    record: dict[str, Any],
+    probabilities: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    predicted = np.asarray(predicted, float)
+    if predicted.shape != fold.test.shape or not np.isfinite(predicted).all():
+        raise FeatxError(f"fold {fold.name}: the regressor gave NaN, infinite or missing ages")
+    table = images.iloc[fold.test][["image", "subject", "age"]].copy()
+    table["fold"] = fold.name
+    table["predicted_age"] = predicted
+    n = {"n_train": len(fold.train), "n_test": len(fold.test)}
+    write_fold(folder, table, {"fold": fold.name, "key": key, **n, **record}, probabilities)
+
+
+def _publish(method: Method, failed: dict[str, str]) -> dict[str, Any]:
+    """Join the finished folds and write predictions.csv, then run.json."""
+    records = finished_folds(method.folder, method.key)
+    names = [fold.name for fold in method.folds if fold.name in records]
+    missing = [fold.name for fold in method.folds if fold.name not in records]
+    write_csv(method.folder / "predictions.csv", gather(method.folder, names))
+    probable = write_probabilities(method.folder, names)
+    info = {
+        "format": FORMAT,
+        "method": method.name,
+        "layer": method.data.layer,
+        "regressor": method.spec,
+        "parameters": method.parameters,
+        "protocol": method.protocol,
+        "seed": method.seed,
+        "split_hash": method.split,
+        "key": method.key,
+        "features": _plain(method.data.source),
+        "counts": method.data.counts,
+        "folds": {
+            "planned": len(method.folds),
+            "done": len(names),
+            "missing": missing,
+            "failed": failed,
+        },
+        "probabilities": probable,
+        "statistics": summarise([records[name].get("report", {}) for name in names]),
+        "versions": _versions(),
+        "seconds": round(sum(records[name]["seconds"] for name in names), 3),
+    }
+    write_json(method.folder / "run.json", info)
+    return info
+
+
+def _versions() -> dict[str, str]:
+    names = ("numpy", "scipy", "scikit-learn", "h5py", "joblib", "pandas")
+    return {"featx": __version__, **{name: importlib.metadata.version(name) for name in names}}
+
+
