@@ -1,1 +1,27 @@
-"""CNN backbones, one architecture a file."""
+"""Networks by name, one architecture a file."""
+
+from featx.backbones import inception_resnet_v1, mobilefacenet, resnet, senet, vgg
+from featx.backbones._registry import (
+    Backbone,
+    Preprocessing,
+    Weights,
+    create,
+    get_backbone,
+    list_backbones,
+    register_backbone,
+)
+
+__all__ = [
+    "Backbone",
+    "Preprocessing",
+    "Weights",
+    "create",
+    "get_backbone",
+    "inception_resnet_v1",
+    "list_backbones",
+    "mobilefacenet",
+    "register_backbone",
+    "resnet",
+    "senet",
+    "vgg",
+]

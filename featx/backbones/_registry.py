@@ -1,0 +1,167 @@
+"""Which backbones exist, and what is to be known of each before an image goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import nn
+
+from featx.errors import FeatxError, unknown
+
+#: Builds a network in PyTorch's initial state; the argument is the number of classes of its
+#: classifier, None for the architecture's own default (or for no classifier, where it is optional).
+Builder = Callable[[int | None], nn.Module]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become the network's input: ``(pixel - mean) / std`` channel by channel.
+
+    Attributes
+    ----------
+    input_size : tuple of int
+        Height and width, in pixels.
+    mean, std : tuple of float
+        In units of pixel values 0 to 255, in the order of `channels`.
+    channels : {"RGB", "BGR"}
+        The order in which the network was given its channels when it was trained.
+    """
+
+    input_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channels: Literal["RGB", "BGR"] = "RGB"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published set of weights.
+
+    Attributes
+    ----------
+    file : str
+        The file's name in the torch hub's cache.
+    preprocessing : Preprocessing
+        What the network was trained with.
+    url : str or None
+        Where the file can be had; None where it has no lasting public address.
+    sha256 : str
+        The file's SHA-256 as hexadecimal digits, or its first digits (as the torch hub puts them
+        into file names), or empty where nothing is published.
+    trained_on, licence, citation : str
+        For the record.
+    """
+
+    file: str
+    preprocessing: Preprocessing
+    url: str | None = None
+    sha256: str = ""
+    trained_on: str = ""
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """An architecture: how to build it and where its named layers are.
+
+    Attributes
+    ----------
+    first_conv, last_conv : str
+        Modules whose outputs are the first convolution block (with normalisation and activation)
+        and the last feature map, both of shape (images, channels, height, width).
+    embedding : str or None
+        The module whose output is the descriptor before any L2 normalisation.
+    classifier : str or None
+        The linear module that gives the class scores (logits).
+    preprocessing : Preprocessing
+        Used with weights that do not say otherwise.
+    weights : mapping of str to Weights
+        The published sets by name.
+    """
+
+    name: str
+    build: Builder
+    first_conv: str
+    last_conv: str
+    embedding: str | None
+    classifier: str | None
+    preprocessing: Preprocessing
+    citation: str
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+
+_BACKBONES: dict[str, Backbone] = {}
+
+
+def register_backbone(
+    name: str,
+    *,
+    first_conv: str,
+    last_conv: str,
+    embedding: str | None,
+    classifier: str | None,
+    preprocessing: Preprocessing,
+    citation: str,
+    weights: Mapping[str, Weights] | None = None,
+) -> Callable[[Builder], Builder]:
+    """Return a decorator that enters a builder into the registry; see `Backbone`."""
+
+    def enter(build: Builder) -> Builder:
+        if name in _BACKBONES:
+            raise ValueError(f"backbone {name!r} is registered twice")
+        _BACKBONES[name] = Backbone(
+            name=name,
+            build=build,
+            first_conv=first_conv,
+            last_conv=last_conv,
+            embedding=embedding,
+            classifier=classifier,
+            preprocessing=preprocessing,
+            citation=citation,
+            weights=dict(weights or {}),
+        )
+        return build
+
+    return enter
+
+
+def list_backbones() -> list[str]:
+    """Return the names of all backbones, sorted."""
+    return sorted(_BACKBONES)
+
+
+def get_backbone(name: str) -> Backbone:
+    """Return what is registered under a name.
+
+    Raises
+    ------
+    FeatxError
+        If there is no such backbone; near matches are named.
+    """
+    if name not in _BACKBONES:
+        raise unknown("backbone", name, _BACKBONES)
+    return _BACKBONES[name]
+
+
+def create(name: str, classes: int | None = None) -> nn.Module:
+    """Build a backbone in its initial (random) state, in evaluation mode.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_backbones`.
+    classes : int, optional
+        The number of classes of its classifier.
+
+    Raises
+    ------
+    FeatxError
+        If there is no such backbone, or it has no classifier and `classes` was given.
+    """
+    backbone = get_backbone(name)
+    if classes is not None and backbone.classifier is None:
+        raise FeatxError(f"backbone {name!r} has no classifier; leave out the number of classes")
+    return backbone.build(classes).eval()
