@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,25 @@ def new_table(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def floats(cells: Iterable[object]) -> np.ndarray:
+    """Read cells as float64, exactly (pandas' own readers may be off by one bit); NaN if not one."""
+
+    def read(cell: object) -> float:
+        try:
+            return float(cell)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return np.nan
+
+    return np.array([read(cell) for cell in cells], float)
+
+
 def _numbers(column: str, given: np.ndarray | None, images: np.ndarray, n: int) -> np.ndarray:
     if given is None:
         return np.full(n, np.nan)
-    numbers = pd.to_numeric(pd.Series(given).replace("", np.nan), errors="coerce").to_numpy(float)
-    text = pd.Series(given).fillna("").astype(str).str.strip()
-    bad = np.flatnonzero((text != "").to_numpy() & (text != "nan").to_numpy() & np.isnan(numbers))
+    numbers = floats(given)
+    text = [str(cell).strip().lower() if cell is not None else "" for cell in given]
+    unread = np.array([cell not in ("", "nan", "<na>", "none") for cell in text], bool)
+    bad = np.flatnonzero(unread & np.isnan(numbers))
     if len(bad):
         raise FeatxError(
             f"{column} of image {images[bad[0]]!r} is {given[bad[0]]!r}: not a number "
@@ -128,7 +142,7 @@ def read_csv_text(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     try:
         return pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=False
         ).fillna("")
     except FileNotFoundError:
         raise FeatxError(f"{path} is not there; check the path") from None

@@ -20,6 +20,7 @@ import pandas as pd
 
 from featx.atomic import write_json, writing
 from featx.errors import FeatxError
+from featx.manifest import floats, read_csv_text
 
 FORMAT = "featx-predictions/1"
 COLUMNS = ("image", "subject", "fold", "age", "predicted_age")
@@ -95,21 +96,12 @@ def read_csv(path: Path) -> pd.DataFrame:
     FeatxError
         If the file is missing, malformed, or lacks a column or a finite prediction.
     """
-    try:
-        table = pd.read_csv(
-            path,
-            dtype={"image": str, "subject": str, "fold": str},
-            keep_default_na=False,
-            na_values={"age": [""], "predicted_age": [""]},
-            float_precision="round_trip",
-        )
-    except (OSError, ValueError) as error:
-        raise FeatxError(f"cannot read predictions {path}: {error}") from None
+    table = read_csv_text(path)
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise FeatxError(f"{path} has no column {missing[0]!r}; is it a predictions table?")
     for column in ("age", "predicted_age"):
-        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+        numbers = floats(table[column])
         if not np.isfinite(numbers).all():
             row = int(np.flatnonzero(~np.isfinite(numbers))[0])
             raise FeatxError(

@@ -118,9 +118,10 @@ def plan_folds(protocol: str, images: pd.DataFrame, seed: int = 0) -> list[Fold]
         As `splitter`, and if a subject or a byte-identical image is on both sides of a fold.
     """
     split = splitter(protocol, images, seed)
-    dummy = np.zeros((len(images), 1))
+    rows = np.zeros((len(images), 1))
+    groups = None if isinstance(split, PredefinedSplit) else images["subject"]
     folds = []
-    for number, (train, test) in enumerate(split.split(dummy, groups=images["subject"])):
+    for number, (train, test) in enumerate(split.split(rows, groups=groups)):
         name = {"lopo": "subject", "folds": "fold"}.get(protocol)
         label = str(images[name].iloc[test[0]]) if name else str(number)
         fold = Fold(label, np.sort(train), np.sort(test))

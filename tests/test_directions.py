@@ -1,0 +1,91 @@
+"""Which way imports may run, read from the code; and what works without torch, tried."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NO_TORCH = ["store", "manifest", "cluster", "errors", "atomic", "progress", "doctor"]
+
+
+def imports(path, top_level_only=False):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def modules(*packages):
+    return [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def names(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules("featx"), ids=names)
+def test_featx_leans_on_nobody(path):
+    assert not {name.split(".")[0] for name in imports(path)} & {"regress", "cli", "experiments"}
+
+
+@pytest.mark.parametrize("path", modules("regress"), ids=names)
+def test_regress_leans_on_featx_without_torch(path):
+    found = set(imports(path))
+    assert not {name.split(".")[0] for name in found} & {"torch", "torchvision", "cli", "timm"}
+    of_featx = {name for name in found if name.startswith("featx.")}
+    assert {name.split(".")[1] for name in of_featx} <= set(NO_TORCH)
+
+
+@pytest.mark.parametrize("path", modules("cli"), ids=names)
+def test_commands_import_what_they_need_when_they_run(path):
+    allowed = {"click", "cli", "featx", "featx.errors", "__future__"} | set(sys.stdlib_module_names)
+    found = {name for name in imports(path, top_level_only=True)}
+    assert not {name for name in found if name not in allowed and not name.startswith("cli.")}
+
+
+def run_without(blocked, code):
+    """Run some code in a Python in which some packages cannot be imported."""
+    block = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {blocked!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", block + code], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+
+
+TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
+
+
+@pytest.mark.parametrize("command", ["regress", "compare", "inspect", "doctor"])
+def test_help_of_the_torchless_commands_needs_no_torch(command):
+    done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")
+    assert done.returncode == 0, done.stderr
+    assert "Usage: featx " + command in done.stdout
+
+
+def test_help_imports_nothing_heavy():
+    heavy = TORCH | {"numpy", "pandas", "h5py", "sklearn", "matplotlib", "joblib", "tqdm", "PIL"}
+    done = run_without(heavy, "from cli.main import main; main(['--help'])")
+    assert done.returncode == 0, done.stderr
+    assert "extract" in done.stdout
+
+
+def test_modules_that_promise_no_torch_keep_it():
+    code = "".join(f"import featx.{module}\n" for module in NO_TORCH) + (
+        "import regress.evaluate, regress.compare, regress.regressors.exact_kernel\n"
+        "import regress.regressors.softmax, regress.regressors.baselines\n"
+        "import regress.regressors.auto_sklearn\n"
+    )
+    done = run_without(TORCH, code)
+    assert done.returncode == 0, done.stderr
