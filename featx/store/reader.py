@@ -1,0 +1,269 @@
+"""Reading a features file, rows by rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from featx.errors import FeatxError, unknown
+from featx.store import schema
+from featx.store.schema import Layer
+
+#: Bytes read at a time where only some rows are wanted.
+_RUN_BYTES = 16 << 20
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever HDF5 says about a broken file into one clear line."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise FeatxError(
+            f"{path} is damaged: {schema.cause(error)}; extract it again or take a whole copy"
+        ) from error
+
+
+def open_features(path: str | Path, *, partial: bool = False) -> h5py.File:
+    """Open a features file for reading, after checking that it is one.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    partial : bool
+        Accept an unfinished one.
+
+    Raises
+    ------
+    FeatxError
+        If it is not there, unfinished, truncated, no features file, or of another version.
+    """
+    path = Path(path)
+    if path.suffix == ".partial" and not partial and path.exists():
+        raise FeatxError(
+            f"{path} is an extraction that did not finish; go on with `featx extract --resume`"
+        )
+    if path.is_dir():
+        raise FeatxError(f"{path} is a folder; give the features file itself")
+    if not path.exists():
+        unfinished = path.with_name(f"{path.name}.partial")
+        if unfinished.exists():
+            raise FeatxError(
+                f"{path} is not there, only {unfinished.name}: the extraction did not finish; "
+                "go on with `featx extract --resume`"
+            )
+        raise FeatxError(f"{path} is not there; check the path")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise FeatxError(_unreadable(path, error)) from None
+    try:
+        _check_format(file, path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    text = str(error)
+    if isinstance(error, PermissionError):
+        return f"cannot read {path}: no permission"
+    if isinstance(error, BlockingIOError) or "unable to lock file" in text:
+        return (
+            f"{path} is being written by another process, or its file system knows no locks "
+            "(then set HDF5_USE_FILE_LOCKING=FALSE)"
+        )
+    if "truncated file" in text:
+        return f"{path} is truncated; extract it again or take a whole copy"
+    if path.stat().st_size == 0:
+        return f"{path} is empty; extract it again or take a whole copy"
+    if "signature not found" in text:
+        return f"{path} is not an HDF5 file; give a features file, as `featx extract` writes it"
+    return f"{path} is damaged: {schema.cause(error)}; extract it again or take a whole copy"
+
+
+def _check_format(file: h5py.File, path: Path) -> None:
+    with reading(path):
+        stored = file.attrs.get("format", "")
+        stored = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
+        if not isinstance(stored, str) or not stored.startswith("featx-features/"):
+            stored = ""
+    if not stored:
+        raise FeatxError(
+            f"{path} is HDF5 but not a features file; give one that `featx extract` wrote"
+        )
+    if stored != schema.FORMAT:
+        raise FeatxError(
+            f"{path} has the format {stored}, this version reads {schema.FORMAT}; "
+            "install the matching featx, or extract again"
+        )
+
+
+class FeaturesFile:
+    """A finished features file, open for reading; use it as a context manager.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    partial : bool
+        Accept an unfinished one; rows that are not done yet are NaN.
+
+    Raises
+    ------
+    FeatxError
+        If it is not there, unfinished, truncated, no features file, or of another version; the
+        methods raise it where the file is damaged.
+    """
+
+    def __init__(self, path: str | Path, *, partial: bool = False) -> None:
+        self.path = Path(path)
+        self.hdf5 = open_features(path, partial=partial)
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; reading from it ends."""
+        self.hdf5.close()
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """One row an image: `IMAGE_COLUMNS`, text "" where unknown, age float64 (years) or NaN."""
+        with reading(self.path):
+            return schema.read_images(self.hdf5)
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """The layers by name, in the order of extraction."""
+        with reading(self.path):
+            names = schema.layer_names(self.hdf5)
+            return {name: schema.read_layer(self.hdf5[name], self.hdf5) for name in names}
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What decided the features, as given to the writer."""
+        with reading(self.path):
+            return schema.read_provenance(self.hdf5)
+
+    @cached_property
+    def context(self) -> dict[str, Any]:
+        """What was noted beside the provenance; it decided nothing."""
+        with reading(self.path):
+            return dict(schema.decode_attribute(self.hdf5.attrs["context"]))
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of everything that decided the file's content."""
+        with reading(self.path):
+            return str(self.hdf5.attrs["config_hash"])
+
+    @property
+    def rows_done(self) -> int:
+        """Rows that are done; in a finished file all."""
+        with reading(self.path):
+            return int(self.hdf5.attrs["rows_done"])
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        if name not in self.layers:
+            raise unknown(f"layer of {self.path}", name, self.layers)
+        return self.hdf5[name]
+
+    def layer_sha256(self, name: str) -> str:
+        """Return the SHA-256 of the layer's rows, row-major as stored (little-endian)."""
+        dataset = self._dataset(name)
+        with reading(self.path):
+            return schema.read_fixed(dataset, "sha256")
+
+    def read(self, name: str, rows: ArrayLike | None = None) -> np.ndarray:
+        """Return rows of a layer.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        rows : array of bool, shape (n_images,), or of int, shape (n,), optional
+            Which rows, in which order; all by default. Memory beyond the result stays below
+            about 16 MiB or one chunk, whichever is more.
+
+        Returns
+        -------
+        ndarray of shape (n, units), dtype float32
+
+        Raises
+        ------
+        FeatxError
+            If there is no such layer (with near matches), or the file is damaged.
+        IndexError
+            If a row is out of range, or a mask has another length.
+        """
+        dataset = self._dataset(name)
+        if rows is None:
+            with reading(self.path):
+                whole: np.ndarray = dataset.astype(np.float32)[:]
+                return whole
+        wanted = _row_numbers(rows, dataset.shape[0])
+        out = np.empty((len(wanted), dataset.shape[1]), dtype=np.float32)
+        order = np.argsort(wanted, kind="stable")
+        with reading(self.path):
+            for run in _runs(wanted[order], dataset):
+                numbers = wanted[order[run]]
+                low = int(numbers[0])
+                block = dataset.astype(np.float32)[low : int(numbers[-1]) + 1]
+                out[order[run]] = block[numbers - low]
+        return out
+
+
+def _row_numbers(rows: ArrayLike, n: int) -> np.ndarray:
+    numbers = np.asarray(rows)
+    if numbers.dtype == bool:
+        if numbers.shape != (n,):
+            raise IndexError(f"a mask of shape {numbers.shape} for {n} rows")
+        return np.flatnonzero(numbers)
+    if numbers.size == 0:
+        return np.empty(0, dtype=np.intp)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise IndexError(f"rows of dtype {numbers.dtype} and shape {numbers.shape}")
+    numbers = numbers.astype(np.intp)
+    if numbers.min() < -n or numbers.max() >= n:
+        raise IndexError(f"row {numbers.min()} to {numbers.max()} of {n} rows")
+    return np.where(numbers < 0, numbers + n, numbers)
+
+
+def _runs(numbers: np.ndarray, dataset: h5py.Dataset) -> Iterator[slice]:
+    """Cut sorted row numbers where a chunk needn't be read, or enough is read at once."""
+    if len(numbers) == 0:
+        return
+    per_chunk = dataset.chunks[0] if dataset.chunks else 1
+    per_run = max(1, _RUN_BYTES // (per_chunk * dataset.shape[1] * 4))
+    chunks = numbers // per_chunk
+    start = 0
+    for end in range(1, len(numbers) + 1):
+        if (
+            end == len(numbers)
+            or chunks[end] - chunks[end - 1] > 1
+            or (chunks[end] != chunks[end - 1] and chunks[end] - chunks[start] >= per_run)
+        ):
+            yield slice(start, end)
+            start = end
