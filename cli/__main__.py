@@ -1,0 +1,5 @@
+"""`python -m cli` is `featx`."""
+
+from cli.main import main
+
+main()
