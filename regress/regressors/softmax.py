@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -129,7 +130,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
             # Shifts and one common factor commute with a rotation: one serves every inner fold.
             lift = principal_axes(rows)
             rows = rows @ lift
-        self.report_ = {"alphas": grid, "inner_mae": [], "warnings": []}
+        self.report_: dict[str, Any] = {"alphas": grid, "inner_mae": [], "warnings": []}
         self.alpha_ = grid[0] if len(grid) == 1 else self._choose(rows, y, groups, grid)
 
         self.classes_ = self._class_ages(y)
