@@ -41,7 +41,9 @@ def _facenet(file: str, trained_on: str) -> Weights:
     citation=CITATION,
     weights={
         "vggface2": _facenet("20180402-114759-vggface2.pt", "VGGFace2, 8,631 people"),
-        "casia-webface": _facenet("20180408-102900-casia-webface.pt", "CASIA-WebFace, 10,575 people"),
+        "casia-webface": _facenet(
+            "20180408-102900-casia-webface.pt", "CASIA-WebFace, 10,575 people"
+        ),
     },
 )
 def inception_resnet_v1(classes: int | None = None) -> nn.Module:

@@ -8,9 +8,7 @@ from torch import nn
 from featx.backbones._registry import Weights, register_backbone
 from featx.backbones.vgg import IMAGENET_224
 
-CITATION = (
-    "J. Hu, L. Shen, G. Sun: Squeeze-and-Excitation Networks. CVPR 2018, arXiv:1709.01507"
-)
+CITATION = "J. Hu, L. Shen, G. Sun: Squeeze-and-Excitation Networks. CVPR 2018, arXiv:1709.01507"
 
 
 @register_backbone(

@@ -1,0 +1,123 @@
+"""Batches of pixels through a network on its device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+
+from featx.devices import exact_arithmetic
+from featx.errors import FeatxError
+from featx.layers import LayerReader, LayerRequest
+from featx.weights import LoadedNetwork
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS: Mapping[str, torch.dtype | None] = {
+    "fp32": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+class Engine:
+    """Runs batches of pixels through the network on its device.
+
+    Parameters
+    ----------
+    network : LoadedNetwork
+        It is moved to the device.
+    requests : sequence of LayerRequest
+        What to take, probed.
+    device : torch.device
+        Where to calculate.
+    precision : {"fp32", "bf16", "fp16"}
+        Of the network's arithmetic, by autocast; pooling is done in float32.
+    mirror : bool
+        Average the features over each image and its mirror image.
+    batch_size : int
+        The most images at a time; halved when a GPU's memory does not suffice.
+    """
+
+    def __init__(
+        self,
+        network: LoadedNetwork,
+        requests: Sequence[LayerRequest],
+        device: torch.device,
+        *,
+        precision: str = "fp32",
+        mirror: bool = False,
+        batch_size: int = 16,
+    ) -> None:
+        self._device = device
+        self._mirror = mirror
+        self._precision = precision
+        self._requests = list(requests)
+        self._step = batch_size
+        pre = network.preprocessing
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(pre.mean, device=self._device).reshape(shape)
+        self._std = torch.tensor(pre.std, device=self._device).reshape(shape)
+        module = network.module.to(
+            device=self._device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self._reader = LayerReader(module, self._requests)
+
+    def __call__(self, pixels: torch.Tensor, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Map pixels (k, height, width, 3) uint8 to features, each float32 (k, units).
+
+        Raises
+        ------
+        FeatxError
+            If a layer is not finite for some image (named by `names`), or the GPU's memory does
+            not suffice for one image.
+        """
+        parts: list[dict[str, np.ndarray]] = []
+        done = 0
+        while done < len(names):
+            try:
+                parts.append(self._forward(pixels[done : done + self._step]))
+            except torch.OutOfMemoryError:
+                if self._step == 1:
+                    raise FeatxError(
+                        f"{self._device} has too little memory for one image; free some of it, "
+                        "use --precision bf16 or --device cpu"
+                    ) from None
+                self._step = max(1, self._step // 2)
+                torch.cuda.empty_cache()
+                logger.warning("out of GPU memory: %d images at a time from here", self._step)
+                continue
+            done += len(next(iter(parts[-1].values())))
+        features = {}
+        for request in self._requests:
+            chunks = [part[request.name] for part in parts]
+            values = np.concatenate(chunks) if chunks else np.empty((0, request.units), np.float32)
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                hint = (
+                    "; use --precision bf16 or fp32"
+                    if self._precision == "fp16"
+                    else "; the weights do not suit this network or input"
+                )
+                raise FeatxError(
+                    f"layer {request.name} of image {names[int(np.argmin(finite))]!r} holds NaN or "
+                    f"infinite values{hint}"
+                )
+            features[request.name] = values
+        return features
+
+    def _forward(self, pixels: torch.Tensor) -> dict[str, np.ndarray]:
+        low = PRECISIONS[self._precision]
+        cast = torch.autocast(self._device.type, dtype=low) if low else nullcontext()
+        with torch.inference_mode(), exact_arithmetic(), cast:
+            images = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2).float()
+            images = (images - self._mean) / self._std
+            features = self._reader(images)
+            if self._mirror:
+                mirrored = self._reader(images.flip(3))
+                features = {name: (features[name] + mirrored[name]) / 2 for name in features}
+            return {name: values.cpu().numpy() for name, values in features.items()}

@@ -1,0 +1,160 @@
+"""Face crops from disk to batches of the network's input size, in table order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from featx.backbones import Preprocessing
+from featx.errors import FeatxError
+from featx.images import MAX_PIXELS, ImageError, read_rgb
+
+#: How `fit` brings an image to the network's size, for the provenance.
+RESIZE_RULE = "centre crop to the input's aspect ratio, then antialiased bilinear resize"
+
+
+def crop_paths(table: pd.DataFrame, folder: Path) -> list[str]:
+    """Return each row's image file: its crop or, where that is empty, its source.
+
+    Relative paths are taken from the table's folder.
+    """
+    return [
+        str(folder / (crop or path))
+        for crop, path in zip(table["crop"], table["path"], strict=True)
+    ]
+
+
+def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Crop an image around its centre to the aspect ratio of `size`, and resize it.
+
+    A five-point aligned face of 112 × 112 pixels gives 112 × 96 networks exactly its columns 8 to
+    104, which is the alignment that they are trained with; a square stays whole for square input.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Any size.
+    size : tuple of int
+        Height and width, in pixels.
+    """
+    height, width = size
+    crop_width = min(image.width, max(1, round(image.height * width / height)))
+    crop_height = min(image.height, max(1, round(image.width * height / width)))
+    left = (image.width - crop_width) // 2
+    top = (image.height - crop_height) // 2
+    box = (left, top, left + crop_width, top + crop_height)
+    if (crop_height, crop_width) == size:
+        return image.crop(box)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
+    """The rows of an image table as pixel arrays; unusable rows are not opened.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        An image file a row.
+    usable : numpy.ndarray
+        bool, shape (rows,).
+    preprocessing : Preprocessing
+        For the input size and the order of channels.
+    max_pixels : int
+        Larger images are refused before they are decoded.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        usable: np.ndarray,
+        preprocessing: Preprocessing,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        # one block of bytes, for worker processes would come to copy a list of strings
+        self._paths = np.array([path.encode("utf-8", "surrogateescape") for path in paths])
+        self._usable = usable
+        self._preprocessing = preprocessing
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._paths)
+
+    def __getitem__(self, row: int) -> tuple[int, np.ndarray | None, str]:
+        """Return the row, its pixels (height, width, 3) uint8 or None, and why there are none."""
+        if not self._usable[row]:
+            return row, None, ""
+        path = bytes(self._paths[row]).decode("utf-8", "surrogateescape")
+        try:
+            image = fit(read_rgb(path, self._max_pixels), self._preprocessing.input_size)
+        except ImageError as error:
+            return row, None, str(error)
+        pixels = np.asarray(image, dtype=np.uint8)
+        if self._preprocessing.channels == "BGR":
+            pixels = pixels[..., ::-1]
+        return row, np.ascontiguousarray(pixels), ""
+
+
+#: First row, row after the last, pixels (k, height, width, 3) uint8 of the rows that could be
+#: read, those rows, and the reason for each row that should have been readable and was not.
+Batch = tuple[int, int, torch.Tensor, list[int], dict[int, str]]
+
+
+def _collate(items: list[tuple[int, np.ndarray | None, str]]) -> Batch:
+    pixels = [image for _, image, _ in items if image is not None]
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
+    rows = [row for row, image, _ in items if image is not None]
+    reasons = {row: reason for row, _, reason in items if reason}
+    return items[0][0], items[-1][0] + 1, stacked, rows, reasons
+
+
+def batches(
+    crops: Crops, batch_size: int, *, start: int = 0, workers: int = 0, pin: bool = False
+) -> Iterator[Batch]:
+    """Yield the batches in order; they are cut at multiples of `batch_size` wherever one starts.
+
+    Parameters
+    ----------
+    crops : Crops
+        The rows.
+    batch_size : int
+        Rows a batch, unusable ones counted.
+    start : int
+        The first row that is still wanted; the batch that holds it comes whole.
+    workers : int
+        Processes that decode; 0 decodes here.
+    pin : bool
+        Whether pixels go into page-locked memory, for copies to a GPU.
+
+    Raises
+    ------
+    FeatxError
+        If a worker process dies.
+    """
+    first = start // batch_size * batch_size
+    cuts = [
+        range(begin, min(begin + batch_size, len(crops)))
+        for begin in range(first, len(crops), batch_size)
+    ]
+    loader = DataLoader(
+        crops,
+        batch_sampler=cuts,  # type: ignore[arg-type]
+        collate_fn=_collate,
+        num_workers=min(workers, len(cuts)),
+        pin_memory=pin,
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise FeatxError(
+            "a process that reads images was killed, most likely for want of memory; use fewer "
+            "--workers or a smaller --batch-size, and --resume"
+        ) from error

@@ -1,0 +1,369 @@
+"""Weights for a backbone: found or downloaded, verified, and loaded without running their code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
+from featx.errors import FeatxError, unknown
+
+SAFETENSORS = (".safetensors",)
+PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
+
+#: Seconds without a byte after which a download is given up.
+DOWNLOAD_TIMEOUT = 30.0
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A backbone with its weights, in evaluation mode.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        On the CPU, float32.
+    backbone : Backbone
+        Its entry in the registry.
+    preprocessing : Preprocessing
+        What these weights expect of their input.
+    weights : str
+        The set's name, the file's name, or ``random:SEED``.
+    sha256 : str
+        Of the weights file; for random weights, of all tensors' names and bytes.
+    has_head : bool
+        Whether the weights brought the classifier too.
+    classes : tuple
+        The classes' values where the weights tell them (the checkpoint's ``classes``).
+    notes : tuple of str
+        What was put right or left out while loading.
+    """
+
+    module: nn.Module
+    backbone: Backbone
+    preprocessing: Preprocessing
+    weights: str
+    sha256: str
+    has_head: bool
+    classes: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Checkpoint:
+    """What a weights file holds: tensors by name, class values if told, and remarks."""
+
+    state: State
+    classes: tuple[Any, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork:
+    """Build a backbone and load weights into it.
+
+    Parameters
+    ----------
+    backbone : str
+        A registered name.
+    weights : str
+        A registered set's name (found in the torch hub's cache, else downloaded), a file, or
+        ``random`` or ``random:SEED``.
+    seed : int
+        For ``random`` without a seed.
+
+    Raises
+    ------
+    FeatxError
+        If the backbone or the weights are unknown, cannot be had, are damaged, would run code,
+        are another architecture's, or hold values that are not finite.
+    """
+    entry = get_backbone(backbone)
+    drawn = re.fullmatch(r"random(?::(\d+))?", weights)
+    if drawn:
+        return _random(entry, int(drawn[1]) if drawn[1] else seed)
+    published = entry.weights.get(weights)
+    path = locate(entry, weights)
+    digest = _sha256(path)
+    if published is None:
+        same = [known for known in entry.weights.values() if known.sha256 == digest]
+        published = same[0] if same else None
+    elif not digest.startswith(published.sha256):
+        raise FeatxError(
+            f"{path} is not the {weights} weights of {backbone}: its SHA-256 is {digest}, not "
+            f"{published.sha256}…; delete it and try again"
+        )
+    checkpoint = read_checkpoint(path)
+    network, has_head = _fit(entry, checkpoint, path)
+    name = weights if weights in entry.weights else path.name
+    return LoadedNetwork(
+        module=network,
+        backbone=entry,
+        preprocessing=published.preprocessing if published else entry.preprocessing,
+        weights=name,
+        sha256=digest,
+        has_head=has_head,
+        classes=checkpoint.classes if has_head else (),
+        notes=tuple(checkpoint.notes),
+    )
+
+
+def locate(backbone: Backbone, weights: str) -> Path:
+    """Return the file that holds some weights, downloading a registered set if need be.
+
+    Raises
+    ------
+    FeatxError
+        If the name is neither registered nor a file, or the set cannot be downloaded.
+    """
+    published = backbone.weights.get(weights)
+    if published is not None:
+        return _cached(backbone, weights, published)
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise FeatxError(f"--weights {weights} is a folder; give the weights file itself")
+    if path.suffix.lower() in SAFETENSORS + PICKLES or len(path.parts) > 1:
+        raise FeatxError(f"--weights {weights} is not there; check the path")
+    raise unknown(f"weights for {backbone.name}", weights, [*backbone.weights, "random"])
+
+
+def _cached(backbone: Backbone, name: str, published: Weights) -> Path:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / published.file
+    if path.is_file():
+        return path
+    digits = f" (SHA-256 {published.sha256}…)" if published.sha256 else ""
+    digits = digits.replace("…", "") if len(published.sha256) == 64 else digits
+    wanted = f"put {published.file}{digits} into {folder}"
+    if published.url is None:
+        raise FeatxError(
+            f"weights {name!r} of {backbone.name} are not on this machine and have no public "
+            f"address: {wanted}, or give the file with --weights FILE"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _timeout(DOWNLOAD_TIMEOUT):
+            torch.hub.download_url_to_file(
+                published.url,
+                str(path),
+                hash_prefix=published.sha256 or None,
+                progress=sys.stderr.isatty(),
+            )
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise FeatxError(
+            f"cannot download weights {name!r} of {backbone.name} from {published.url} "
+            f"({reason}); {wanted}"
+        ) from error
+    return path
+
+
+@contextmanager
+def _timeout(seconds: float) -> Any:
+    former = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(former)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read tensors by name from a safetensors file or a PyTorch checkpoint, running no code.
+
+    A checkpoint may be the state dict itself or a dict that holds it under ``state_dict``,
+    ``model_state_dict`` or ``model``, with the class values under ``classes``. Prefixes that
+    wrappers put before every name (``module.``, ``_orig_mod.``) are taken off.
+
+    Raises
+    ------
+    FeatxError
+        If the file is damaged, of an unknown kind, holds anything but plain data, or holds a
+        value that is not finite.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SAFETENSORS:
+        checkpoint = _read_safetensors(path)
+    elif suffix in PICKLES:
+        checkpoint = _read_pickle(path)
+    else:
+        kinds = ", ".join(SAFETENSORS + PICKLES)
+        raise FeatxError(f"{path} is no weights file that is known: its name should end in {kinds}")
+    if not checkpoint.state:
+        raise FeatxError(f"{path} holds no weights; give a state dict or a checkpoint of one")
+    for prefix in ("module.", "_orig_mod.", "module."):
+        if all(name.startswith(prefix) for name in checkpoint.state):
+            checkpoint.state = {n.removeprefix(prefix): t for n, t in checkpoint.state.items()}
+            checkpoint.notes.append(f"took the prefix {prefix!r} off all names")
+    for name, tensor in checkpoint.state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise FeatxError(
+                f"{path}: {name} holds values that are NaN or infinite; the weights are damaged, "
+                "use others"
+            )
+    return checkpoint
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FeatxError(f"{path} is damaged or no safetensors file: {error}") from error
+    try:
+        classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else ()
+    except (ValueError, TypeError):
+        classes = ()
+    return Checkpoint(state, classes)
+
+
+def _read_pickle(path: Path) -> Checkpoint:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise FeatxError(
+            f"{path} is refused: it is damaged or holds more than plain tensors, and reading such "
+            "a pickle could run code; convert it to safetensors where you trust it"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FeatxError(f"{path} is damaged or no PyTorch file: {line}") from error
+    classes: tuple[Any, ...] = ()
+    if isinstance(content, Mapping):
+        given = content.get("classes")
+        if isinstance(given, (list, tuple)):
+            classes = tuple(given)
+        for key in ("state_dict", "model_state_dict", "model"):
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in content.items()
+    ):
+        raise FeatxError(
+            f"{path} holds no state dict (tensors by name); save network.state_dict(), or a dict "
+            "with it under 'state_dict'"
+        )
+    return Checkpoint(dict(content), classes)
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    # the counter of batches is absent from old releases and unused in evaluation mode
+    return {n: tuple(t.shape) for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
+
+
+def _classes_in(backbone: Backbone, state: State) -> int | None:
+    weight = state.get(f"{backbone.classifier}.weight")
+    return len(weight) if backbone.classifier and weight is not None and weight.ndim else None
+
+
+def _differences(
+    wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]
+) -> dict[str, list[str]]:
+    shared = [name for name in wanted if name in given]
+    return {
+        "missing": [f"{n} {wanted[n]}" for n in wanted if n not in given],
+        "unexpected": [f"{n} {given[n]}" for n in given if n not in wanted],
+        "of another shape": [
+            f"{n} {given[n]} for {wanted[n]}" for n in shared if wanted[n] != given[n]
+        ],
+    }
+
+
+def _wanted(backbone: Backbone, state: State) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        network = create(backbone.name, _classes_in(backbone, state))
+    return _shapes(network.state_dict())
+
+
+def _fit(backbone: Backbone, checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
+    state = checkpoint.state
+    classes = _classes_in(backbone, state)
+    with torch.device("meta"):  # drawing random values only to replace them takes VGG-16 seconds
+        network = create(backbone.name, classes)
+    expected = network.state_dict()
+    wanted, given = _shapes(expected), _shapes(state)
+    has_head = classes is not None
+    if not has_head:  # weights of the trunk alone are welcome
+        head = f"{backbone.classifier}."
+        without = {name: shape for name, shape in wanted.items() if not name.startswith(head)}
+        if len(without) < len(wanted):
+            checkpoint.notes.append("the weights bring no classifier; layer softmax is not there")
+        wanted = without
+    found = _differences(wanted, given)
+    if any(found.values()):
+        raise FeatxError(f"{path} does not fit {backbone.name}: {_told(backbone, state, found)}")
+    if has_head and checkpoint.classes and len(checkpoint.classes) != classes:
+        raise FeatxError(
+            f"{path} names {len(checkpoint.classes)} classes for a classifier of {classes}; "
+            "the checkpoint is inconsistent"
+        )
+    loaded = {
+        # zeros for the counters of batches and for a classifier that the weights lack
+        name: state[name].to(tensor.dtype)
+        if name in state
+        else torch.zeros_like(tensor, device="cpu")
+        for name, tensor in expected.items()
+    }
+    network.load_state_dict(loaded, strict=True, assign=True)
+    return network.eval(), has_head
+
+
+def _told(backbone: Backbone, state: State, found: Mapping[str, list[str]]) -> str:
+    counts = "; ".join(
+        f"{len(names)} {kind} (such as {names[0]})" for kind, names in found.items() if names
+    )
+    given = _shapes(state)
+    fitting = [
+        name
+        for name in list_backbones()
+        if name != backbone.name
+        and not any(_differences(_wanted(get_backbone(name), state), given).values())
+    ]
+    hint = f"; they fit --backbone {' or '.join(fitting)}" if fitting else ""
+    return f"tensors {counts}{hint}"
+
+
+def _random(backbone: Backbone, seed: int) -> LoadedNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = create(backbone.name)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.numpy().tobytes())
+    return LoadedNetwork(
+        module=network,
+        backbone=backbone,
+        preprocessing=backbone.preprocessing,
+        weights=f"random:{seed}",
+        sha256=digest.hexdigest(),
+        has_head=_classes_in(backbone, network.state_dict()) is not None,
+        notes=("random weights: features for trying things out, not for results",),
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise FeatxError(f"cannot read {path}: {error.strerror or error}") from None
