@@ -1,0 +1,192 @@
+"""Kernels on feature rows, computed block by block in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import blas
+
+from featx.errors import FeatxError, unknown
+
+#: Bytes of a working block; larger ones no longer make the matrix products faster.
+BLOCK_BYTES = 2**26
+
+NAMES = ("linear", "rbf", "poly")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One positive semi-definite kernel; on unit-norm rows every one has ``k(x, x) = 1``.
+
+    Attributes
+    ----------
+    name : str
+        ``linear`` is x·z, ``rbf`` is exp(−γ‖x − z‖²), ``poly`` is ((1 + x·z) / 2)^degree.
+    gamma : float or None
+        Inverse squared width γ of ``rbf``.
+    degree : int or None
+        Degree of ``poly``.
+    """
+
+    name: str
+    gamma: float | None = None
+    degree: int | None = None
+
+    def __str__(self) -> str:
+        """Return for example ``rbf(gamma=0.5)``."""
+        if self.gamma is not None:
+            return f"{self.name}(gamma={self.gamma:g})"
+        return self.name if self.degree is None else f"{self.name}(degree={self.degree})"
+
+    def apply(self, inner: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+        """Turn a matrix of inner products into kernel values, in place.
+
+        Parameters
+        ----------
+        inner : ndarray of shape (n, m), float64
+            Inner products x·z; overwritten.
+        left, right : ndarray of shape (n,) and (m,)
+            Squared norms of the rows on either side.
+        """
+        for rows in blocks(len(inner), inner.shape[1]):
+            part = inner[rows]
+            if self.name == "rbf":
+                part *= -2.0
+                part += left[rows, None]
+                part += right
+                np.maximum(part, 0.0, out=part)  # rounding can leave -1e-16
+                part *= -self.gamma  # type: ignore[operator]
+                np.exp(part, out=part)
+            elif self.name == "poly":
+                part += 1.0
+                part *= 0.5
+                np.power(part, self.degree, out=part)
+
+
+def expand(
+    names: Sequence[str], gammas: Iterable[float], degrees: Iterable[int]
+) -> tuple[Kernel, ...]:
+    """List the kernels of a grid: one ``linear``, one ``rbf`` a γ, one ``poly`` a degree.
+
+    Raises
+    ------
+    FeatxError
+        For an unknown name, no kernel at all, a γ that is not positive or a degree below 2.
+    """
+    listed = [names] if isinstance(names, str) else list(names)
+    kernels: list[Kernel] = []
+    for name in listed:
+        if name == "linear":
+            kernels.append(Kernel(name))
+        elif name == "rbf":
+            kernels += [Kernel(name, gamma=float(gamma)) for gamma in sorted(gammas)]
+        elif name == "poly":
+            kernels += [Kernel(name, degree=int(degree)) for degree in sorted(degrees)]
+        else:
+            raise unknown("kernel", str(name), NAMES)
+    for kernel in kernels:
+        if kernel.gamma is not None and not 0 < kernel.gamma < np.inf:
+            raise FeatxError(f"gammas holds {kernel.gamma:g}; give positive numbers")
+        if kernel.degree is not None and kernel.degree < 2:
+            raise FeatxError(f"degrees holds {kernel.degree}; give whole numbers from 2")
+    if not kernels:
+        raise FeatxError(f"no kernel to choose from; give kernels among {', '.join(NAMES)}")
+    return tuple(dict.fromkeys(kernels))
+
+
+def blocks(count: int, width: int, size: int = BLOCK_BYTES) -> Iterator[slice]:
+    """Yield slices of ``range(count)`` whose float64 rows of `width` stay within `size` bytes."""
+    step = max(1, size // (8 * max(width, 1)))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+class Rows:
+    """Feature rows seen in float64 and, if asked for, at unit length, without a copy of them all.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, units), float32 or float64
+    normalize : bool
+        Divide each row by its own Euclidean norm (a row of zeros stays). Nothing is learned
+        from other rows.
+    """
+
+    def __init__(self, values: np.ndarray, normalize: bool) -> None:
+        self.values = values
+        squares = np.empty(len(values))
+        for rows in blocks(*values.shape):
+            part = values[rows].astype(np.float64, copy=False)
+            squares[rows] = np.einsum("ij,ij->i", part, part)
+        self.scale: np.ndarray | None = None
+        self.squares = squares  # squared norms of the rows as used
+        if normalize:
+            zero = squares == 0
+            self.scale = 1.0 / np.sqrt(np.where(zero, 1.0, squares))
+            self.squares = np.where(zero, 0.0, 1.0)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def units(self) -> int:
+        """Number of columns."""
+        return self.values.shape[1]
+
+    def part(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
+        """Return a float64 block of the rows as used."""
+        part = self.values[rows, columns].astype(np.float64, copy=self.scale is not None)
+        if self.scale is not None:
+            part *= self.scale[rows, None]
+        return part
+
+    def inner(self) -> np.ndarray:
+        """Return all inner products, shape (n, n), accumulated over blocks of columns."""
+        n = len(self)
+        gram = np.zeros((n, n), order="F")
+        for columns in blocks(self.units, n):
+            part = self.part(slice(None), columns)
+            # part.T is Fortran-ordered, so neither it nor the result is copied.
+            gram = blas.dsyrk(1.0, part.T, 1.0, gram, trans=1, lower=1, overwrite_c=1)
+        for rows in blocks(n, n):
+            square = gram[rows, rows]
+            square[:] = np.tril(square) + np.tril(square, -1).T
+            gram[rows, rows.stop :] = gram[rows.stop :, rows].T
+        return gram
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the column means, shape (units,), and the centred scatter, (units, units)."""
+        mean = np.zeros(self.units)
+        for rows in blocks(len(self), self.units):
+            mean += self.part(rows).sum(axis=0)
+        mean /= len(self)
+        scatter = np.zeros((self.units, self.units))
+        for rows in blocks(len(self), self.units):
+            part = self.part(rows) - mean
+            scatter += part.T @ part
+        return mean, scatter
+
+    def combine(self, weights: np.ndarray) -> np.ndarray:
+        """Return the weighted sum of the rows, shape (units,)."""
+        total = np.zeros(self.units)
+        for rows in blocks(len(self), self.units):
+            total += weights[rows] @ self.part(rows)
+        return total
+
+    def against(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return each row's inner product with a vector of shape (units,)."""
+        parts = [self.part(rows) @ coefficients for rows in blocks(len(self), self.units)]
+        return np.concatenate(parts)
+
+    def kernel_sum(self, kernel: Kernel, other: Rows, weights: np.ndarray) -> np.ndarray:
+        """Return ``Σ_j k(row, other_j) weights_j`` for each row, shape (n,)."""
+        total = np.zeros(len(self))
+        for rows in blocks(len(self), self.units):
+            left = self.part(rows)
+            for columns in blocks(len(other), max(other.units, len(left))):
+                inner = left @ other.part(columns).T
+                kernel.apply(inner, self.squares[rows], other.squares[columns])
+                total[rows] += inner @ weights[columns]
+        return total
