@@ -1,0 +1,379 @@
+"""Methods side by side: errors with intervals, a ranking, and paired tests of every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from featx.errors import FeatxError
+from regress import metrics
+from regress.errors_by_cluster import ErrorTable, align_errors
+from regress.inference import (
+    bootstrap_ratios,
+    holm,
+    normal_interval,
+    percentile_interval,
+    sign_flip_test,
+)
+from regress.naming import display_names
+from regress.predictions import Run
+
+CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
+CS_YEARS = 5
+DECADE = 10
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found; methods are in the order of their mean absolute error everywhere.
+
+    Methods with folds missing come after all others, for easy folds alone could put them first.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+        The runs, best first.
+    names : tuple of str
+        The name each is shown under, unique.
+    table : pandas.DataFrame
+        One row a method: errors in years, intervals, counts.
+    tests : pandas.DataFrame
+        One row a pair of methods: difference in mean absolute error (`first` minus `second`, so
+        negative where `first` is better), its interval, and the paired test.
+    by_age, by_subject : pandas.DataFrame
+        One row a method and age decade, or a method and subject.
+    unit : str
+        What was resampled and permuted: ``subject``, or ``image`` where subjects are unknown.
+    notes : tuple of str
+        What a reader must know before trusting the numbers.
+    bootstrap, permutations, seed : int
+        Resamples of the bootstrap and of the permutation tests, and the seed of both.
+    """
+
+    runs: tuple[Run, ...]
+    names: tuple[str, ...]
+    table: pd.DataFrame
+    tests: pd.DataFrame
+    by_age: pd.DataFrame
+    by_subject: pd.DataFrame
+    unit: str
+    notes: tuple[str, ...]
+    bootstrap: int
+    permutations: int
+    seed: int
+
+    def versus_best(self) -> pd.DataFrame:
+        """Return the tests of every other method against the first of the ranking, ranked."""
+        return self.tests[self.tests["first"] == self.names[0]].reset_index(drop=True)
+
+
+def compare(
+    runs: Sequence[Run],
+    *,
+    bootstrap: int = 5000,
+    seed: int = 0,
+    allow_different_splits: bool = False,
+) -> Comparison:
+    """Compare the predictions of some methods.
+
+    Intervals come from a bootstrap over subjects; tests are sign-flip permutation tests over
+    subjects on the images that both methods predicted, adjusted by Holm's procedure over all
+    pairs. The number of permutations grows with the number of pairs so that an adjusted p-value
+    can always fall well below 0.05.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        At least one.
+    bootstrap : int
+        Resamples.
+    seed : int
+        Seed of the bootstrap and the permutations.
+    allow_different_splits : bool
+        Compare runs whose splits differ, on the images they have in common.
+
+    Raises
+    ------
+    FeatxError
+        If there is no run or an empty one, the splits differ, an image has two predictions in one
+        run, or the runs disagree about an image's true age or subject.
+    """
+    if not runs:
+        raise FeatxError("there is nothing to compare; give at least one folder of `featx regress`")
+    if bootstrap < 100:
+        raise FeatxError(
+            f"--bootstrap {bootstrap} is too few for a 95 % interval; use 1000 or more"
+        )
+    names = display_names(runs)
+    _check_splits(runs, names, allow_different_splits)
+    scores = [(_incomplete(run), _mae(run, name)) for run, name in zip(runs, names, strict=True)]
+    order = sorted(range(len(runs)), key=lambda i: scores[i])
+    ranked = tuple(runs[i] for i in order)
+    names = tuple(names[i] for i in order)
+    errors = align_errors(ranked, names)
+
+    pairs = [(i, j) for i in range(len(ranked)) for j in range(i + 1, len(ranked))]
+    permutations = max(9_999, 200 * len(pairs))
+    cells, ages = _age_cells(errors)
+    columns = [_per_method(errors), _per_pair(errors, pairs), cells]
+    sums, counts = (np.hstack([block[k] for block in columns]) for k in (0, 1))
+    if len(sums) > 1:
+        low, high = percentile_interval(bootstrap_ratios(sums, counts, bootstrap, seed), CONFIDENCE)
+    else:
+        low, high = np.full((2, sums.shape[1]), np.nan)
+    ends = np.cumsum([block[0].shape[1] for block in columns])[:-1]
+    lows, highs = np.split(low, ends), np.split(high, ends)
+
+    table = pd.DataFrame(
+        [
+            _row(rank, run, name, errors, (lows[0][rank], highs[0][rank]))
+            for rank, (run, name) in enumerate(zip(ranked, names, strict=True))
+        ]
+    )
+    tests = _tests(errors, pairs, lows[1], highs[1], permutations, seed)
+    return Comparison(
+        ranked,
+        names,
+        table,
+        tests,
+        _by_age(errors, ages, cells, lows[2], highs[2]),
+        _by_subject(errors),
+        errors.unit,
+        tuple(_notes(ranked, names, errors)),
+        bootstrap,
+        permutations,
+        seed,
+    )
+
+
+def _check_splits(runs: Sequence[Run], names: Sequence[str], allowed: bool) -> None:
+    first = runs[0].info.get("split_hash")
+    for run, name in zip(runs, names, strict=True):
+        if run.info.get("split_hash") != first and not allowed:
+            told = [
+                f"{n} ({r.info.get('protocol')}, {r.folder})"
+                for r, n in ((runs[0], names[0]), (run, name))
+            ]
+            raise FeatxError(
+                f"{told[0]} and {told[1]} were evaluated on different splits, so their errors do "
+                "not compare; give runs of one split, or --allow-different-splits"
+            )
+
+
+def _incomplete(run: Run) -> bool:
+    return bool(run.info.get("folds", {}).get("missing"))
+
+
+def _mae(run: Run, name: str) -> float:
+    if not len(run.predictions):
+        raise FeatxError(
+            f"{name} ({run.folder}) has no predictions; run `featx regress` with --resume, "
+            "or leave it out"
+        )
+    return float(metrics.mae(run.predictions["age"], run.predictions["predicted_age"]))
+
+
+def _per_method(errors: ErrorTable) -> tuple[np.ndarray, np.ndarray]:
+    return errors.total(errors.absolute), errors.total(errors.present.astype(float))
+
+
+def _per_pair(
+    errors: ErrorTable, pairs: Sequence[tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of differences and numbers of images in common, each of shape (clusters, pairs)."""
+    sums = np.zeros((len(errors.clusters), len(pairs)))
+    counts = np.zeros_like(sums)
+    for k, (i, j) in enumerate(pairs):
+        both = errors.present[:, i] & errors.present[:, j]
+        change = np.where(both, errors.absolute[:, i] - errors.absolute[:, j], 0.0)
+        sums[:, k] = errors.total(change)
+        counts[:, k] = errors.total(both.astype(float))
+    return sums, counts
+
+
+def _age_cells(errors: ErrorTable) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Sums and counts for each (method, decade), methods slowest, and the decades' lower ends."""
+    decade = (errors.age // DECADE * DECADE).astype(int)
+    decades = np.unique(decade)
+    blocks = [
+        (
+            errors.total(np.where(inside[:, None], errors.absolute, 0.0)),
+            errors.total((inside[:, None] & errors.present).astype(float)),
+        )
+        for inside in (decade == start for start in decades)
+    ]
+    sums, counts = (
+        np.stack([block[k] for block in blocks], axis=2).reshape(len(errors.clusters), -1)
+        for k in (0, 1)
+    )
+    return (sums, counts), decades
+
+
+def _row(
+    rank: int, run: Run, name: str, errors: ErrorTable, interval: tuple[float, float]
+) -> dict[str, Any]:
+    """One row of the ranking."""
+    y = run.predictions["age"].to_numpy(float)
+    predicted = run.predictions["predicted_age"].to_numpy(float)
+    absolute = np.abs(predicted - y)
+    normal = normal_interval(absolute)
+    lower, upper = metrics.quartiles(y, predicted)
+    folds = run.info.get("folds", {})
+    in_clusters = _cluster_means(errors, rank)
+    counts = run.info.get("counts", {})
+    return {
+        "rank": rank + 1,
+        "method": name,
+        "layer": run.info.get("layer"),
+        "regressor": run.info.get("regressor"),
+        "mae": float(metrics.mae(y, predicted)),
+        "mae_low": interval[0],
+        "mae_high": interval[1],
+        "mae_normal_low": normal[0],
+        "mae_normal_high": normal[1],
+        "median_ae": float(metrics.median_ae(y, predicted)),
+        "lower_quartile_ae": float(lower),
+        "upper_quartile_ae": float(upper),
+        f"median_{errors.unit}_mae": float(np.median(in_clusters)),
+        f"lower_quartile_{errors.unit}_mae": float(np.percentile(in_clusters, 25)),
+        f"upper_quartile_{errors.unit}_mae": float(np.percentile(in_clusters, 75)),
+        "r2_pooled": float(metrics.r2(y, predicted)),
+        "r2_fold_mean": float(metrics.r2_fold_mean(y, predicted, run.predictions["fold"])),
+        f"cs{CS_YEARS}": float(metrics.cs(y, predicted, CS_YEARS)),
+        "rmse": float(metrics.rmse(y, predicted)),
+        "bias": float(metrics.bias(y, predicted)),
+        "n_images": len(y),
+        "n_total": int(counts.get("total", len(y))),
+        "n_subjects": errors.n_subjects(rank),
+        "folds_done": int(folds.get("done", run.predictions["fold"].nunique())),
+        "folds_planned": int(folds.get("planned", run.predictions["fold"].nunique())),
+        "seconds": float(run.info.get("seconds") or np.nan),
+    }
+
+
+def _cluster_means(errors: ErrorTable, method: int) -> np.ndarray:
+    counts = errors.total(errors.present[:, method].astype(float))
+    sums = errors.total(errors.absolute[:, method])
+    return sums[counts > 0] / counts[counts > 0]
+
+
+def _tests(
+    errors: ErrorTable,
+    pairs: Sequence[tuple[int, int]],
+    low: np.ndarray,
+    high: np.ndarray,
+    permutations: int,
+    seed: int,
+) -> pd.DataFrame:
+    rows = []
+    for k, (i, j) in enumerate(pairs):
+        both = errors.present[:, i] & errors.present[:, j]
+        n = int(both.sum())
+        first = errors.total(np.where(both, errors.absolute[:, i], 0.0))
+        second = errors.total(np.where(both, errors.absolute[:, j], 0.0))
+        shared = errors.total(both.astype(float)) > 0
+        rows.append(
+            {
+                "first": errors.names[i],
+                "second": errors.names[j],
+                "difference": float((first - second).sum() / n) if n else np.nan,
+                "low": low[k],
+                "high": high[k],
+                "p": sign_flip_test(first[shared], second[shared], permutations, seed),
+                "n_images": n,
+                f"n_{errors.unit}s": int(shared.sum()),
+            }
+        )
+    columns = ["first", "second", "difference", "low", "high", "p"]
+    tests = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns, dtype=float)
+    tests.insert(6, "p_holm", holm(tests["p"].to_numpy(float)))
+    return tests
+
+
+def _by_age(
+    errors: ErrorTable,
+    decades: np.ndarray,
+    cells: tuple[np.ndarray, np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+) -> pd.DataFrame:
+    sums, counts = cells[0].sum(axis=0), cells[1].sum(axis=0)
+    rows = [
+        {
+            "method": name,
+            "age_from": int(start),
+            "age_below": int(start) + DECADE,
+            "n_images": int(counts[cell]),
+            "n_clusters": int((cells[1][:, cell] > 0).sum()),
+            "mae": sums[cell] / counts[cell],
+            "mae_low": low[cell],
+            "mae_high": high[cell],
+        }
+        for m, name in enumerate(errors.names)
+        for d, start in enumerate(decades)
+        if counts[cell := m * len(decades) + d]
+    ]
+    return pd.DataFrame(rows).rename(columns={"n_clusters": f"n_{errors.unit}s"})
+
+
+def _by_subject(errors: ErrorTable) -> pd.DataFrame:
+    sums = errors.total(errors.absolute)
+    counts = errors.total(errors.present.astype(float)).astype(int)
+    rows = [
+        {
+            "method": name,
+            errors.unit: cluster,
+            "n_images": counts[c, m],
+            "mae": sums[c, m] / counts[c, m],
+        }
+        for m, name in enumerate(errors.names)
+        for c, cluster in enumerate(errors.clusters)
+        if counts[c, m]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _notes(runs: Sequence[Run], names: Sequence[str], errors: ErrorTable) -> list[str]:
+    notes = []
+    for run, name in zip(runs, names, strict=True):
+        folds = run.info.get("folds", {})
+        missing = list(map(str, folds.get("missing", [])))
+        if missing:
+            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+            notes.append(
+                f"{name} is incomplete: {folds.get('done')} of {folds.get('planned')} folds are "
+                f"done (missing: {shown}). Its errors cover only the {len(run.predictions):,} "
+                "images of the finished folds, so it is ranked after the complete methods; paired "
+                "tests use the images both methods predicted."
+            )
+    splits = {str(run.info.get("split_hash")) for run in runs}
+    if len(splits) > 1:
+        notes.append(
+            f"The methods were evaluated on {len(splits)} different splits. Each method's own "
+            "errors are over its own images; paired tests use only the images both predicted, "
+            "whose models were trained on different subjects. Read the ranking with that in mind."
+        )
+    elif len({len(run.predictions) for run in runs}) > 1 and not notes:
+        notes.append(
+            "The methods predicted different numbers of images; paired tests use the images both "
+            "predicted, and state how many."
+        )
+    clusters = len(errors.clusters)
+    if errors.unit == "image":
+        notes.append(
+            "Subjects are unknown (fewer than two are named), so intervals and tests treat images "
+            "as independent. If a person has several images, the intervals are too narrow."
+        )
+    if clusters < 2:
+        notes.append("There is only one independent unit: no interval and no test is possible.")
+    elif clusters < 10:
+        notes.append(
+            f"There are only {clusters} {errors.unit}s: bootstrap intervals are rough and too "
+            f"narrow as a rule, and no paired test can give p below {2 / 2**clusters:.2g}."
+        )
+    return notes

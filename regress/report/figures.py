@@ -1,0 +1,303 @@
+"""The comparison's figures: box plots, scatter, error by age, cumulative score.
+
+Each function returns a `matplotlib.figure.Figure` of its own (no pyplot, no global state), made
+for a given width in inches so that its text is legible there: about 7 for a page, 3.6 for a phone.
+Names are never read as mathematics. Colours are those of Okabe and Ito (2008), told apart by
+line style and marker too.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from regress.compare import CS_YEARS, Comparison
+from regress.report.formats import decade
+
+INK = "#1b1f24"
+MUTED = "#626b76"
+RULE = "#d9dde2"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MANY_POINTS = 12_000  # above this the points of the scatter are one picture, not one shape each
+
+
+def style() -> AbstractContextManager[None]:
+    """Return the drawing settings, to be entered while a figure is drawn or saved."""
+    return matplotlib.rc_context(
+        {
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "axes.edgecolor": RULE,
+            "axes.labelcolor": INK,
+            "axes.labelsize": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.titlesize": 9,
+            "axes.titlelocation": "left",
+            "grid.color": RULE,
+            "grid.linewidth": 0.6,
+            "text.color": INK,
+            "xtick.color": RULE,
+            "ytick.color": RULE,
+            "xtick.labelcolor": MUTED,
+            "ytick.labelcolor": MUTED,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "legend.frameon": False,
+            "legend.fontsize": 8,
+            "svg.fonttype": "none",  # text stays text: searchable, and in the page's own font
+            "svg.hashsalt": "featx",
+            "figure.constrained_layout.use": True,
+        }
+    )
+
+
+def figure_functions() -> dict[str, Callable[[Comparison, float], Figure]]:
+    """Return the figures by file name."""
+    return {
+        "errors_by_subject": box_plots,
+        "predicted_against_true": scatter,
+        "error_by_age": error_by_age,
+        "cumulative_score": cumulative_score,
+    }
+
+
+def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
+    """Draw the mean absolute errors of the subjects, a box a method (the paper's Figures 10–12).
+
+    Boxes span the quartiles, whiskers reach 1.5 interquartile ranges, each dot is a subject, the
+    diamond is the mean absolute error over all images.
+    """
+    narrow = width < 5
+    unit = comparison.unit
+    names = comparison.names
+    values = [
+        comparison.by_subject.loc[comparison.by_subject["method"] == name, "mae"].to_numpy()
+        for name in names
+    ]
+    rows = np.arange(len(names))[::-1]
+    with style():
+        step = 0.52 if narrow else 0.38
+        figure = Figure(figsize=(width, 0.8 + step * len(names)))
+        axes = figure.subplots()
+        for row, value in zip(rows, values, strict=True):
+            if len(value) <= 1000:
+                jitter = np.random.default_rng(0).uniform(-0.26, 0.26, len(value))
+                axes.plot(value, row + jitter, ".", ms=3, mew=0, color=SERIES[0], alpha=0.35)
+        axes.boxplot(
+            values,
+            positions=rows,
+            orientation="horizontal",
+            widths=0.6,
+            showfliers=max(map(len, values)) > 1000,
+            flierprops={"marker": ".", "ms": 2, "mec": MUTED},
+            medianprops={"color": INK, "lw": 1.6},
+            boxprops={"color": INK, "lw": 0.9},
+            whiskerprops={"color": INK, "lw": 0.9},
+            capprops={"color": INK, "lw": 0.9},
+        )
+        axes.plot(
+            comparison.table["mae"], rows, "D", ms=5, mfc=SERIES[1], mec=INK, mew=0.6, zorder=5
+        )
+        _label_rows(axes, rows, names, narrow)
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(f"mean absolute error of a {unit} (years)" if unit == "subject"
+                        else "absolute error of an image (years)")  # fmt: skip
+    return figure
+
+
+def _label_rows(axes: Axes, rows: np.ndarray, names: tuple[str, ...], narrow: bool) -> None:
+    if narrow:  # above each row, where a phone has room
+        axes.set_yticks([])
+        for row, name in zip(rows, names, strict=True):
+            axes.text(
+                0.005, row + 0.34, shorten(name, 52), fontsize=8, va="bottom",
+                transform=axes.get_yaxis_transform(), parse_math=False,
+            )  # fmt: skip
+        axes.set_ylim(-0.5, len(names) - 0.25)
+        return
+    labels = ["\n".join(textwrap.wrap(shorten(name, 64), 34)) for name in names]
+    axes.set_yticks(rows, labels)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    for label in axes.get_yticklabels():
+        label.set(parse_math=False, color=INK, fontsize=8.5)
+
+
+def shorten(name: str, width: int) -> str:
+    """Shorten a long name in its middle."""
+    name = " ".join(name.split())
+    if len(name) <= width:
+        return name
+    head = (width - 1) * 2 // 3
+    return f"{name[:head]}…{name[head + 1 - width :]}"
+
+
+def scatter(comparison: Comparison, width: float = 7.2) -> Figure:
+    """Draw predicted against true age, a panel a method, on shared axes with the identity line."""
+    columns = min(len(comparison.names), max(1, round(width / 2.3)))
+    lines = -(-len(comparison.names) // columns)
+    with style():
+        figure = Figure(figsize=(width, 0.3 + lines * (width / columns + 0.25)))
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for k, axes in enumerate(grid.flat):
+            if k >= len(comparison.names):
+                axes.set_visible(False)
+                continue
+            _scatter_panel(axes, comparison, k)
+            if k + columns >= len(comparison.names):
+                axes.tick_params(labelbottom=True)
+        figure.supxlabel("true age (years)", fontsize=9)
+        figure.supylabel("predicted age (years)", fontsize=9)
+    return figure
+
+
+def scatter_panel(comparison: Comparison, method: int) -> Figure:
+    """Draw one panel of `scatter` as a figure of its own, with the same limits as the others."""
+    with style():
+        figure = Figure(figsize=(2.7, 2.75))
+        axes = figure.subplots()
+        _scatter_panel(axes, comparison, method, titled=False)
+        axes.set_xlabel("true age (years)")
+        axes.set_ylabel("predicted age (years)")
+    return figure
+
+
+def _scatter_panel(axes: Axes, comparison: Comparison, method: int, titled: bool = True) -> None:
+    predictions = comparison.runs[method].predictions
+    low, high = age_limits(comparison)
+    n = sum(len(run.predictions) for run in comparison.runs)
+    axes.plot([low, high], [low, high], "-", lw=0.9, color=MUTED, zorder=1)
+    axes.plot(
+        predictions["age"],
+        predictions["predicted_age"],
+        "o",
+        ms=2.6 if len(predictions) < 3000 else 1.4,
+        mew=0,
+        color=SERIES[0],
+        alpha=0.4 if len(predictions) < 3000 else 0.15,
+        rasterized=n > _MANY_POINTS,
+    )
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    outside = int((~predictions["predicted_age"].between(low, high)).sum())
+    if outside:
+        axes.text(
+            0.03, 0.97, f"{outside} outside", transform=axes.transAxes, va="top", fontsize=7.5,
+            color=MUTED,
+        )  # fmt: skip
+    if titled:
+        mae = comparison.table["mae"][method]
+        title = "\n".join(textwrap.wrap(shorten(comparison.names[method], 56), 30))
+        axes.set_title(f"{title}\nMAE {mae:.2f}", fontsize=8, parse_math=False)
+
+
+def age_limits(comparison: Comparison) -> tuple[float, float]:
+    """Return limits that hold every true age and all but wild predictions, in years."""
+    ages = np.concatenate([run.predictions["age"].to_numpy(float) for run in comparison.runs])
+    predicted = np.concatenate(
+        [run.predictions["predicted_age"].to_numpy(float) for run in comparison.runs]
+    )
+    room = 0.15 * max(float(np.ptp(ages)), 1.0)
+    low = max(ages.min() - room, min(ages.min(), float(np.percentile(predicted, 0.1))))
+    high = min(ages.max() + room, max(ages.max(), float(np.percentile(predicted, 99.9))))
+    margin = 0.03 * max(high - low, 1.0)
+    return float(low - margin), float(high + margin)
+
+
+def _line(rank: int) -> dict[str, Any]:
+    """Return the look of a method's line: the best six in colour, others thin and grey."""
+    if rank < len(SERIES):
+        return {"color": SERIES[rank], "ls": _DASHES[rank], "lw": 1.7, "zorder": 9 - rank}
+    return {"color": MUTED, "ls": "-", "lw": 0.6, "alpha": 0.55, "zorder": 1}
+
+
+def _legend(figure: Figure, axes: Axes, comparison: Comparison, width: float) -> None:
+    handles, _ = axes.get_legend_handles_labels()
+    shown = handles[: len(SERIES)]
+    limit = 46 if width < 5 else 44
+    labels = [shorten(name, limit) for name in comparison.names[: len(shown)]]
+    if len(handles) > len(shown):
+        shown.append(handles[len(shown)])
+        others = len(handles) - len(SERIES)
+        labels.append(f"{others} other method{'s' if others > 1 else ''}")
+    columns = 1 if width < 5 else 2
+    legend = figure.legend(
+        shown, labels, loc="outside lower left", ncols=columns, handlelength=2.6, columnspacing=1.4
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
+    """Draw the mean absolute error in each decade of age, and the number of images below."""
+    table = comparison.by_age
+    starts = np.sort(table["age_from"].unique())
+    place = {start: k for k, start in enumerate(starts)}
+    extra = 0.19 * min(len(comparison.names), 7) / (1 if width < 5 else 2)
+    with style():
+        figure = Figure(figsize=(width, 3.5 + extra))
+        axes, below = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+        for rank, name in enumerate(comparison.names):
+            own = table[table["method"] == name]
+            x = [place[start] for start in own["age_from"]]
+            look = _line(rank)
+            if rank < len(_MARKERS):
+                look |= {"marker": _MARKERS[rank], "ms": 4}
+            axes.plot(x, own["mae"], label=f"m{rank}", **look)
+            if rank == 0:
+                axes.fill_between(
+                    x, own["mae_low"], own["mae_high"], color=SERIES[0], alpha=0.15, lw=0
+                )
+        counts = table.groupby("age_from")["n_images"].max().loc[starts].to_numpy(int)
+        bars = below.bar(range(len(starts)), counts, color=RULE, width=0.7)
+        below.bar_label(bars, [f"{n:,}" for n in counts], fontsize=7.5, color=MUTED)
+        below.set_ylim(0, counts.max() * 1.45)
+        below.set_yticks([])
+        below.set_ylabel("images")
+        below.spines["left"].set_visible(False)
+        below.grid(visible=False)
+        step = 1 if len(starts) <= (6 if width < 5 else 14) else 2
+        below.set_xticks(range(0, len(starts), step), [decade(s) for s in starts[::step]])
+        below.set_xlabel("true age (years)")
+        axes.set_ylim(bottom=0)
+        axes.tick_params(labelbottom=False)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel("mean absolute error (years)")
+        _legend(figure, axes, comparison, width)
+    return figure
+
+
+def cumulative_score(comparison: Comparison, width: float = 7.2) -> Figure:
+    """Draw the share of images whose absolute error is at most k years, for k from 0 to 20."""
+    years = np.linspace(0, 20, 201)
+    extra = 0.19 * min(len(comparison.names), 7) / (1 if width < 5 else 2)
+    with style():
+        figure = Figure(figsize=(width, 3.2 + extra))
+        axes = figure.subplots()
+        for rank, run in enumerate(comparison.runs):
+            table = run.predictions
+            errors = np.sort(np.abs((table["predicted_age"] - table["age"]).to_numpy(float)))
+            share = np.searchsorted(errors, years, side="right") / len(errors)
+            axes.plot(years, 100 * share, label=f"m{rank}", **_line(rank))
+        axes.axvline(CS_YEARS, color=MUTED, lw=0.8)
+        axes.text(CS_YEARS + 0.25, 2, f"CS({CS_YEARS})", color=MUTED, fontsize=8)
+        axes.set(xlim=(0, 20), ylim=(0, 100))
+        axes.set_xlabel("absolute error at most (years)")
+        axes.set_ylabel("images (%)")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        _legend(figure, axes, comparison, width)
+    return figure

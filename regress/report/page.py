@@ -1,0 +1,211 @@
+"""The report: one self-contained HTML page, its tables and its figures as files."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from featx import __version__
+from featx.atomic import write_text
+from regress.compare import CS_YEARS, SIGNIFICANCE, Comparison
+from regress.report import figures, tables
+from regress.report.formats import decade, interval, number, p_value
+from regress.report.inline_svg import inline_svg, save
+from regress.report.passport import commands, passport, statuses
+from regress.report.statistics import statistics_tables
+
+_WIDE, _NARROW = 7.6, 3.7  # inches: a page's column, a phone
+
+
+def write_report(comparison: Comparison, folder: Path, title: str | None = None) -> Path:
+    """Write the report into a folder, each file atomically; an earlier report is replaced.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `regress.compare.compare`.
+    folder : Path
+        Made where it is not there. Gets ``report.html``, ``table.csv``, ``table.md``,
+        ``tests.csv``, ``by_age.csv``, ``by_subject.csv`` and ``figures/*.png`` and ``*.svg``.
+    title : str, optional
+        The page's title.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    tables.write_tables(comparison, folder)
+    for name, draw in figures.figure_functions().items():
+        save(draw(comparison, _WIDE), folder / "figures" / name)
+    page = folder / "report.html"
+    write_text(page, render(comparison, folder, title))
+    return page
+
+
+def render(comparison: Comparison, folder: Path, title: str | None = None) -> str:
+    """Return the page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    conditions = passport(comparison.runs)
+    header, rows = tables.ranking(comparison)
+    return environment.get_template("page.html.j2").render(
+        title=title or "Age estimation: methods compared",
+        comparison=comparison,
+        headline=headline(comparison),
+        facts=_facts(comparison),
+        ranking={"header": header, "rows": rows, "bars": _bars(comparison)},
+        versus=tables.versus_best(comparison),
+        distinct=_distinct(comparison),
+        matrix=_matrix(comparison),
+        significance=SIGNIFICANCE,
+        cs_years=CS_YEARS,
+        any_incomplete=any(tables.INCOMPLETE in row[1] for row in rows),
+        incomplete=tables.INCOMPLETE,
+        passport=conditions,
+        figures=_figures(comparison),
+        panels=_panels(comparison),
+        by_age=_by_age(comparison),
+        statistics=statistics_tables(comparison),
+        commands=commands(comparison, folder),
+        records=[
+            (name, json.dumps(run.info, indent=2, ensure_ascii=False))
+            for name, run in zip(comparison.names, comparison.runs, strict=True)
+        ],
+        date=datetime.datetime.now().astimezone().date().isoformat(),
+        version=__version__,
+    )
+
+
+def headline(comparison: Comparison) -> dict[str, Any]:
+    """Return the parts of the opening sentence: the best method, and whether it stands apart."""
+    best = comparison.table.iloc[0]
+    told: dict[str, Any] = {
+        "best": best["method"],
+        "mae": number(best["mae"]),
+        "ci": interval(best["mae_low"], best["mae_high"]),
+        "next": None,
+    }
+    if len(comparison.names) > 1:
+        tests = comparison.versus_best()
+        row = tests.iloc[0]
+        apart = int((tests["p_holm"] < SIGNIFICANCE).sum())
+        told |= {
+            "next": row["second"],
+            "tested": bool(np.isfinite(row["p_holm"])),
+            "distinct": bool(row["p_holm"] < SIGNIFICANCE),
+            "difference": number(-row["difference"]),
+            "difference_ci": interval(-row["high"], -row["low"]),
+            "p": p_value(row["p_holm"]),
+            "apart": apart,
+            "others": len(tests),
+        }
+    return told
+
+
+def _facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """The passport in one line, above the numbers: label and value, of what all runs share."""
+    shared = dict(passport(comparison.runs).shared)
+    wanted = ("Data set", "Images", "Backbone", "Protocol", "Folds", "Split hash", "Seed")
+    facts = [(label, shared[label]) for label in wanted if shared.get(label, "not") != "not"]
+    subjects = sorted(set(comparison.table["n_subjects"]))
+    span = f"{subjects[0]:,}" if len(subjects) == 1 else f"{subjects[0]:,} to {subjects[-1]:,}"
+    facts.insert(2, ("Subjects", span if subjects[-1] else "unknown"))
+    dropped = {statuses(run) for run in comparison.runs}
+    if len(dropped) == 1 and dropped != {""}:
+        facts.insert(2, ("Rows by status", dropped.pop()))
+    return facts
+
+
+def _bars(comparison: Comparison) -> list[dict[str, float] | None]:
+    """Place each interval on a common scale of 0 to 100, for the whiskers in the ranking."""
+    table = comparison.table
+    low, high = table["mae_low"].fillna(table["mae"]), table["mae_high"].fillna(table["mae"])
+    start, span = low.min(), max(float(high.max() - low.min()), 1e-9)
+    return [
+        {key: round(100 * float(value - start) / span, 2) for key, value in zip(
+            ("low", "mae", "high"), values, strict=True)}
+        for values in zip(low, table["mae"], high, strict=True)
+    ]  # fmt: skip
+
+
+def _distinct(comparison: Comparison) -> list[bool]:
+    return [bool(p < SIGNIFICANCE) for p in comparison.versus_best()["p_holm"]]
+
+
+def _matrix(comparison: Comparison) -> list[list[dict[str, Any] | None]]:
+    """Cells of the matrix of differences, row minus column; None on the diagonal."""
+    n = len(comparison.names)
+    place = {name: k for k, name in enumerate(comparison.names)}
+    cells: list[list[dict[str, Any] | None]] = [[None] * n for _ in range(n)]
+    for row in comparison.tests.to_dict("records"):
+        i, j = place[row["first"]], place[row["second"]]
+        distinct = bool(row["p_holm"] < SIGNIFICANCE)
+        for a, b, sign in ((i, j, 1), (j, i, -1)):
+            difference = sign * row["difference"]
+            cells[a][b] = {
+                "text": tables.signed(difference),
+                "title": f"Holm-adjusted p {p_value(row['p_holm'])}, {row['n_images']} images",
+                "kind": ("better" if difference < 0 else "worse") if distinct else "",
+            }
+    return cells
+
+
+def _figures(comparison: Comparison) -> dict[str, dict[str, Markup]]:
+    """Each figure as inline SVG in two widths; the page shows the one that fits."""
+    told = {
+        "errors_by_subject": f"Box plots of the errors of {len(comparison.names)} methods over "
+        f"{comparison.unit}s. Lowest mean absolute error {comparison.table['mae'].min():.2f} "
+        f"years, highest {comparison.table['mae'].max():.2f} years.",
+        "error_by_age": "Mean absolute error in each decade of true age, a line a method, with "
+        "the number of images in each decade. The table below has the numbers.",
+        "cumulative_score": "Share of images whose absolute error is at most k years, for k from "
+        f"0 to 20, a line a method. Best at {CS_YEARS} years: "
+        f"{100 * comparison.table[f'cs{CS_YEARS}'].max():.0f} %.",
+    }
+    draw = figures.figure_functions()
+    return {
+        name: {
+            kind: Markup(inline_svg(draw[name](comparison, width), f"{name}-{kind}", text))
+            for kind, width in (("wide", _WIDE), ("narrow", _NARROW))
+        }
+        for name, text in told.items()
+    }
+
+
+def _panels(comparison: Comparison) -> list[dict[str, Any]]:
+    panels = []
+    for k, name in enumerate(comparison.names):
+        row = comparison.table.iloc[k]
+        text = (
+            f"Predicted against true age, {name}: {row['n_images']} images, mean absolute error "
+            f"{row['mae']:.2f} years, R² {row['r2_pooled']:.2f}."
+        )
+        svg = inline_svg(figures.scatter_panel(comparison, k), f"panel-{k}", text)
+        panels.append({"name": name, "mae": number(row["mae"]), "svg": Markup(svg)})
+    return panels
+
+
+def _by_age(comparison: Comparison) -> dict[str, Any]:
+    table = comparison.by_age
+    starts = sorted(table["age_from"].unique())
+    images = table.groupby("age_from")["n_images"].max()
+    rows = []
+    for name in comparison.names:
+        own = table[table["method"] == name].set_index("age_from")["mae"]
+        rows.append((name, [number(float(own.get(start, np.nan)), 1) for start in starts]))
+    return {
+        "decades": [(decade(start), f"{images[start]:,}") for start in starts],
+        "rows": rows,
+    }
