@@ -37,7 +37,7 @@ DUMMY = 1  # auto-sklearn's number for the run that predicts the mean
 class CheckedGroupKFold(GroupKFold):
     """GroupKFold that refuses a split with a group on both sides, and keeps a record."""
 
-    def __init__(self, n_splits, record):
+    def __init__(self, n_splits, record):  # noqa: D107
         super().__init__(n_splits)
         self.record = record
 
@@ -58,6 +58,7 @@ class NothingSucceeded(Exception):
 
 
 def read_data(folder):
+    """Return the arrays of ``data.h5`` by name."""
     import h5py
 
     with h5py.File(os.path.join(folder, "data.h5"), "r") as store:
@@ -162,7 +163,7 @@ def _refit_one(source, data, target, seed):
     except BaseException as error:
         with open(target + ".error", "w") as stream:
             stream.write("%s: %s" % (type(error).__name__, error))
-        raise SystemExit(1)
+        raise SystemExit(1) from error
 
 
 def refit(automl, X, y, scratch, member_seconds, total_seconds, n_jobs, seed):
@@ -237,6 +238,7 @@ def refit(automl, X, y, scratch, member_seconds, total_seconds, n_jobs, seed):
 
 
 def leaderboard(estimator):
+    """Return auto-sklearn's detailed leaderboard, a dict a model, without the dummy."""
     table = estimator.leaderboard(detailed=True, ensemble_only=False).reset_index()
     table = table[table["type"].notna()]
     return [plain(row) for row in table.astype(object).to_dict(orient="records")]
@@ -375,6 +377,7 @@ def _die_with_watchdog():
 
 
 def main(folder):
+    """Do the job in `folder`."""
     with open(os.path.join(folder, "job.json")) as stream:
         job = json.load(stream)
     _die_with_watchdog()
