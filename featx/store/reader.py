@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from featx.errors import FeatxError, unknown
-from featx.store import schema
+from featx.store import netcdf, schema
 from featx.store.schema import Layer
 
 #: Bytes read at a time where only some rows are wanted.
@@ -33,15 +33,13 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def open_features(path: str | Path, *, partial: bool = False) -> h5py.File:
+def open_features(path: str | Path) -> h5py.File:
     """Open a features file for reading, after checking that it is one.
 
     Parameters
     ----------
     path : str or Path
         The file.
-    partial : bool
-        Accept an unfinished one.
 
     Raises
     ------
@@ -49,7 +47,7 @@ def open_features(path: str | Path, *, partial: bool = False) -> h5py.File:
         If it is not there, unfinished, truncated, no features file, or of another version.
     """
     path = Path(path)
-    if path.suffix == ".partial" and not partial and path.exists():
+    if path.suffix == ".partial" and path.exists():
         raise FeatxError(
             f"{path} is an extraction that did not finish; go on with `featx extract --resume`"
         )
@@ -117,8 +115,6 @@ class FeaturesFile:
     ----------
     path : str or Path
         The file.
-    partial : bool
-        Accept an unfinished one; rows that are not done yet are NaN.
 
     Raises
     ------
@@ -127,9 +123,10 @@ class FeaturesFile:
         methods raise it where the file is damaged.
     """
 
-    def __init__(self, path: str | Path, *, partial: bool = False) -> None:
+    def __init__(self, path: str | Path) -> None:
+        """Open the file."""
         self.path = Path(path)
-        self.hdf5 = open_features(path, partial=partial)
+        self.hdf5 = open_features(path)
 
     def __enter__(self) -> Self:
         """Return the file."""
@@ -152,20 +149,19 @@ class FeaturesFile:
     def images(self) -> pd.DataFrame:
         """One row an image: `IMAGE_COLUMNS`, text "" where unknown, age float64 (years) or NaN."""
         with reading(self.path):
-            return schema.read_images(self.hdf5)
+            return netcdf.read_images(self.hdf5)
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
         """The layers by name, in the order of extraction."""
         with reading(self.path):
-            names = schema.layer_names(self.hdf5)
-            return {name: schema.read_layer(self.hdf5[name], self.hdf5) for name in names}
+            return netcdf.read_layers(self.hdf5)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What decided the features, as given to the writer."""
         with reading(self.path):
-            return schema.read_provenance(self.hdf5)
+            return netcdf.read_provenance(self.hdf5)
 
     @cached_property
     def context(self) -> dict[str, Any]:
@@ -179,12 +175,6 @@ class FeaturesFile:
         with reading(self.path):
             return str(self.hdf5.attrs["config_hash"])
 
-    @property
-    def rows_done(self) -> int:
-        """Rows that are done; in a finished file all."""
-        with reading(self.path):
-            return int(self.hdf5.attrs["rows_done"])
-
     def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self.layers:
             raise unknown(f"layer of {self.path}", name, self.layers)
@@ -194,7 +184,7 @@ class FeaturesFile:
         """Return the SHA-256 of the layer's rows, row-major as stored (little-endian)."""
         dataset = self._dataset(name)
         with reading(self.path):
-            return schema.read_fixed(dataset, "sha256")
+            return str(dataset.attrs["sha256"])
 
     def read(self, name: str, rows: ArrayLike | None = None) -> np.ndarray:
         """Return rows of a layer.

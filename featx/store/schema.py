@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -41,31 +40,9 @@ RESERVED: tuple[str, ...] = (
     "title",
     "layers",
     "config_hash",
-    "rows_done",
-    "checkpoint",
     "created",
     "context",
 )
-
-#: Rows written at a time. Every chunk's row count divides it, so that a chunk with finished rows
-#: is never written again: that would compress it twice, and a kill could lose those rows.
-BLOCK_ROWS = 16
-
-CHUNK_BYTES = 1 << 20
-
-_LONG_NAMES = {
-    "image": "image identifier",
-    "subject": "person in the image",
-    "age": "age of the person",
-    "age_group": "age group of the person",
-    "gender": "gender of the person",
-    "fold": "official fold of the data set",
-    "dataset": "data set of the image",
-    "status": "ok, or why the row has no features",
-    "reason": "explanation of the status",
-    "duplicate_of": "first image with the same bytes",
-    "sha256": "SHA-256 of the source file",
-}
 
 _NOT_JSON = object()
 
@@ -147,14 +124,6 @@ def check_layers(layers: Sequence[Layer]) -> None:
             taken.add(name)
 
 
-def chunk_rows(layer: Layer, dtype: str) -> int:
-    """Return how many rows a chunk of the layer has: a divisor of `BLOCK_ROWS`, about 1 MiB."""
-    rows = BLOCK_ROWS
-    while rows > 1 and rows * layer.units * np.dtype(dtype).itemsize > CHUNK_BYTES:
-        rows //= 2
-    return rows
-
-
 def filters(compression: str) -> dict[str, Any]:
     """Return h5py's keywords for ``gzip``, ``gzip-1`` to ``gzip-9``, ``lzf`` or ``none``.
 
@@ -206,6 +175,19 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+def clean_text(text: str) -> str:
+    """Return a text as the file can hold it: without NUL, and valid UTF-8."""
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
+
+
+def columns_to_json(images: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return `IMAGE_COLUMNS` as lists that JSON can hold, None for an unknown age."""
+    return {
+        column: [None if value != value else value for value in images[column].tolist()]
+        for column in IMAGE_COLUMNS
+    }
+
+
 def config_hash(
     table: pd.DataFrame, layers: Sequence[Layer], provenance: Mapping[str, Any], dtype: str
 ) -> str:
@@ -225,10 +207,8 @@ def config_hash(
     digest = hashlib.sha256(FORMAT.encode())
     described = [asdict(layer) for layer in layers]
     digest.update(_stable([dict(provenance), described, str(np.dtype(dtype))]))
-    images = image_columns(table)
-    for column in IMAGE_COLUMNS:
-        values = images[column].tolist()
-        digest.update(_stable([column, [None if value != value else value for value in values]]))
+    for column, values in columns_to_json(image_columns(table)).items():
+        digest.update(_stable([column, values]))
     return digest.hexdigest()
 
 
@@ -289,99 +269,6 @@ def _json_or(text: str, otherwise: Any) -> Any:
         return otherwise
 
 
-def lay_out(
-    file: h5py.File,
-    images: pd.DataFrame,
-    layers: Sequence[Layer],
-    dtype: str,
-    compression: str,
-) -> None:
-    """Make all variables and dimensions of a new file; the layers' rows are NaN.
-
-    All chunks are allocated at once: the index of chunks then keeps its form while rows are
-    written, so that a kill in the middle of a write cannot lose finished ones.
-    """
-    n = len(images)
-    text = h5py.string_dtype("utf-8")
-    for column in IMAGE_COLUMNS:
-        kind: Any = np.dtype("<f8") if column == "age" else text
-        variable = file.create_dataset(column, data=images[column].to_numpy(), dtype=kind)
-        if column == "image":
-            variable.make_scale(column)
-        else:
-            variable.dims[0].attach_scale(file["image"])
-        variable.attrs["long_name"] = _LONG_NAMES[column]
-    file["age"].attrs["units"] = "years"
-    file.attrs["layers"] = json.dumps([layer.name for layer in layers])
-    coordinates = " ".join(IMAGE_COLUMNS[1:])
-    for layer in layers:
-        _lay_out_dimension(file, layer)
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        variable = file.create_dataset(
-            layer.name,
-            shape=(n, layer.units),
-            dtype=np.dtype(dtype).newbyteorder("<"),
-            chunks=(min(chunk_rows(layer, dtype), n), layer.units),
-            fillvalue=np.nan,
-            dcpl=plist,
-            **filters(compression),
-        )
-        variable.dims[0].attach_scale(file["image"])
-        variable.dims[1].attach_scale(file[layer.dimension])
-        variable.attrs["long_name"] = f"{layer.name} features"
-        variable.attrs["module"] = layer.module
-        variable.attrs["pool"] = layer.pool
-        variable.attrs["shape"] = np.asarray(layer.shape, dtype=np.int64)
-        variable.attrs["coordinates"] = coordinates
-        write_fixed(variable, "sha256", "", 64)
-
-
-def _lay_out_dimension(file: h5py.File, layer: Layer) -> None:
-    if layer.classes and any(isinstance(value, str) for value in layer.classes):
-        values = [str(value) for value in layer.classes]
-        scale = file.create_dataset("class", data=values, dtype=h5py.string_dtype("utf-8"))
-    elif layer.classes:
-        scale = file.create_dataset("class", data=np.asarray(layer.classes, dtype="<f8"))
-    else:
-        scale = file.create_dataset(layer.dimension, data=np.arange(layer.units, dtype="<i4"))
-    scale.make_scale(layer.dimension)
-    scale.attrs["long_name"] = (
-        "value of the class" if layer.classes else "unit, row-major over the layer's shape"
-    )
-
-
-def write_fixed(holder: Any, name: str, value: str, size: int) -> None:
-    """Write an ASCII attribute of fixed size, in place where it is there already.
-
-    In place means one small write to where the former value was: a kill leaves the old value or
-    the new one.
-    """
-    kind = np.dtype(f"S{size}")
-    if name in holder.attrs:
-        holder.attrs.modify(name, np.array(value.ljust(size).encode(), dtype=kind))
-    else:
-        holder.attrs.create(name, np.array(value.ljust(size).encode(), dtype=kind))
-
-
-def read_fixed(holder: Any, name: str) -> str:
-    """Return an attribute that `write_fixed` wrote, or an empty text where there is none."""
-    stored = holder.attrs.get(name, b"")
-    text = stored.decode("ascii", "replace") if isinstance(stored, bytes) else str(stored)
-    return text.strip()
-
-
-def write_checkpoint(file: h5py.File, rows: int, hashers: Mapping[str, Any]) -> None:
-    """Note how many rows are finished, with a digest of them, in one small write in place."""
-    write_fixed(file, "checkpoint", checkpoint(rows, hashers), 77)
-
-
-def checkpoint(rows: int, hashers: Mapping[str, Any]) -> str:
-    """Return the note of `write_checkpoint`: the rows and a SHA-256 over the layers' digests."""
-    digests = " ".join(hasher.hexdigest() for hasher in hashers.values())
-    return f"{rows:012d} {hashlib.sha256(digests.encode()).hexdigest()}"
-
-
 def cause(error: BaseException) -> str:
     """Return the gist of an error of HDF5: ``No space left on device`` from a page of text."""
     text = str(error)
@@ -390,47 +277,3 @@ def cause(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return text.splitlines()[0] if text else type(error).__name__
-
-
-def read_layer(dataset: h5py.Dataset, file: h5py.File) -> Layer:
-    """Return what a layer's variable says about itself."""
-    classes: tuple[float | str, ...] = ()
-    if "class" in file and dataset.dims[1].keys() == ["class"]:
-        values = file["class"]
-        text = h5py.check_string_dtype(values.dtype) is not None
-        classes = tuple((values.asstr()[:] if text else values[:]).tolist())
-    return Layer(
-        name=Path(dataset.name).name,
-        units=int(dataset.shape[1]),
-        shape=tuple(int(size) for size in dataset.attrs["shape"]),
-        module=str(dataset.attrs["module"]),
-        pool=str(dataset.attrs["pool"]),
-        classes=classes,
-    )
-
-
-def read_images(file: h5py.File) -> pd.DataFrame:
-    """Return the per-image variables."""
-    images = pd.DataFrame(index=pd.RangeIndex(len(file["image"])))
-    for column in IMAGE_COLUMNS:
-        variable = file[column]
-        images[column] = (
-            variable[:].astype(np.float64)
-            if column == "age"
-            else pd.Series(variable.asstr()[:], dtype=object)
-        )
-    return images
-
-
-def layer_names(file: h5py.File) -> list[str]:
-    """Return the names of the layers' variables, in the order in which they were asked for."""
-    return list(json.loads(file.attrs["layers"]))
-
-
-def read_provenance(file: h5py.File) -> dict[str, Any]:
-    """Return the root attributes that are provenance, decoded."""
-    return {
-        key: decode_attribute(value)
-        for key, value in file.attrs.items()
-        if key not in RESERVED and not key.startswith("_")
-    }

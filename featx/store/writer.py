@@ -1,26 +1,25 @@
-"""Writing a features file row by row, so that a kill at any moment loses almost nothing."""
+"""Writing a features file row by row, so that a kill at any moment loses only the batch in hand."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from featx.atomic import publish
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
-from featx.store import resuming, schema
-from featx.store.schema import BLOCK_ROWS, Layer
+from featx.store import assembly, schema
+from featx.store.journal import Journal, Record, UnusableError
+from featx.store.schema import Layer
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +27,10 @@ logger = logging.getLogger(__name__)
 class FeaturesWriter:
     """Write a features file; use it as a context manager.
 
-    Rows go to ``NAME.partial``, in blocks of `BLOCK_ROWS`; `finish` gives the file its name. If
-    the block is left without `finish`, by an exception or Ctrl-C, all rows that were appended are
-    kept for ``resume=True``; a kill loses at most the batch in hand and `BLOCK_ROWS` - 1 rows.
+    Each `append` goes to the journal ``NAME.partial`` and is safe from a kill when it returns;
+    `finish` makes the HDF5 file of it, checks it and gives it its name. Left without `finish`, by
+    an exception or Ctrl-C, the journal stays for ``resume=True``. While `finish` runs, the disk
+    holds the rows twice.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class FeaturesWriter:
     Attributes
     ----------
     rows_done : int
-        Rows that need not be appended any more: ``[0, rows_done)``.
+        Rows that are stored: ``[0, rows_done)``; `append` brings the next ones.
     complete : bool
-        Whether the finished file was there already, wholly as asked for; nothing is left to do.
+        Whether the finished file is there; if already on entering, nothing is left to do.
 
     Raises
     ------
@@ -79,54 +79,49 @@ class FeaturesWriter:
         resume: bool = False,
         context: Mapping[str, Any] | None = None,
     ) -> None:
+        """Check the arguments; files are opened on entering the context."""
         if dtype not in ("float32", "float16"):
             raise FeatxError(f"dtype {dtype!r}: use float32 or float16")
-        schema.filters(compression)
         schema.check_layers(layers)
         self.path = Path(path)
         self.partial = self.path.with_name(f"{self.path.name}.partial")
         self.layers = {layer.name: layer for layer in layers}
+        self.rows_done = 0
         self.complete = False
+        self._filters = schema.filters(compression)
         self._images = schema.image_columns(table)
-        self._provenance = schema.plain(provenance)
-        self._context = schema.plain(context or {})
-        self._dtype = dtype
-        self._compression = compression
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._level = 0 if compression == "none" else 1  # of the journal
         self._resume = resume
-        self._hash = schema.config_hash(table, layers, self._provenance, dtype)
-        self._file: h5py.File | None = None
-        self._hashers = {name: hashlib.sha256() for name in self.layers}
-        self._pending: dict[str, np.ndarray] = {}
-        self._written = 0  # rows on disk
-        self._held = 0  # rows in `_pending`, not yet a whole block
-        self._failed = False
-
-    @property
-    def rows_done(self) -> int:
-        """Rows that need not be appended any more."""
-        return self._written + self._held
+        provenance = schema.plain(provenance)
+        self._plan = {
+            "format": schema.FORMAT,
+            "config_hash": schema.config_hash(table, layers, provenance, dtype),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "context": schema.plain(context or {}),
+            "provenance": provenance,
+            "dtype": dtype,
+            "layers": [asdict(layer) for layer in layers],
+            "images": schema.columns_to_json(self._images),
+        }
+        self._journal: Journal | None = None
 
     @property
     def config_hash(self) -> str:
         """SHA-256 of everything that decides the file's content."""
-        return self._hash
+        return str(self._plan["config_hash"])
 
     def __enter__(self) -> Self:
-        """Open or resume the file."""
-        n = len(self._images)
+        """Begin the file, or go on with it."""
         if self.path.exists():
             if not self._resume:
                 raise FeatxError(
                     f"{self.path} is there already and is never overwritten; remove it, "
                     "choose another name, or give --resume to check and keep it"
                 )
-            resuming.check_complete(self.path, self._expected())
-            self.complete, self._written = True, n
+            assembly.check_complete(self.path, self._plan)
+            self.rows_done, self.complete = len(self._images), True
             return self
-        self._pending = {
-            name: np.empty((BLOCK_ROWS, layer.units), dtype=np.dtype(self._dtype).newbyteorder("<"))
-            for name, layer in self.layers.items()
-        }
         if self.partial.exists():
             if not self._resume:
                 raise FeatxError(
@@ -134,62 +129,37 @@ class FeaturesWriter:
                     "give --resume to go on with it, or remove it"
                 )
             self._take_up()
-        if self._file is None:
-            self._begin()
+        if self._journal is None:
+            try:
+                self._journal = Journal.create(self.partial, self._plan)
+            except OSError as error:
+                raise self._stopped(error) from error
         return self
 
-    def _expected(self) -> resuming.Expected:
-        return resuming.Expected(
-            self._hash, self._images, list(self.layers.values()), self._provenance, self._dtype
-        )
-
-    def _begin(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self.partial, "x")
-            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            root = self._file.attrs
-            root["format"] = schema.FORMAT
-            root["title"] = "Features of face images, one row an image"
-            root["config_hash"] = self._hash
-            root["created"] = now
-            root["context"] = json.dumps(self._context, sort_keys=True)
-            root["rows_done"] = np.int64(0)
-            for key, value in self._provenance.items():
-                root[key] = schema.encode_attribute(value)
-            layers = list(self.layers.values())
-            schema.lay_out(self._file, self._images, layers, self._dtype, self._compression)
-            self._checkpoint()
-        except (OSError, RuntimeError) as error:
-            raise self._stopped(error) from error
-
     def _take_up(self) -> None:
-        """Go on with the partial file; where nothing in it can be used, put it out of the way."""
+        """Go on with the journal; where nothing in it can be used, put it out of the way."""
         try:
-            state = resuming.open_partial(self.partial, self._expected())
-        except resuming.UnusableError as error:
+            self._journal = Journal.resume(self.partial)
+        except UnusableError as error:
             logger.warning("%s cannot be resumed (%s): starting anew", self.partial, error)
             self.partial.unlink()
             return
-        self._file, self._hashers = state.file, state.hashers
-        self._written, self._held = state.rows, state.held
-        for name, tail in state.tails.items():
-            self._pending[name][: self._held] = tail
         try:
-            self._restore_columns(state.images)
-            self._checkpoint()
-        except (OSError, RuntimeError) as error:
-            raise self._stopped(error) from error
+            assembly.compare(self.partial, self._journal.head, self._plan)
+            self._plan = self._journal.head  # keeps the date of the beginning
+            for record in self._journal.records():
+                self._note(record.status, record.reason)
+        except BaseException:
+            self._journal.close()
+            raise
 
-    def _restore_columns(self, stored: pd.DataFrame) -> None:
-        """Keep the status of rows that are done; the others get the table's again."""
-        assert self._file is not None
-        for column in ("status", "reason"):
-            wanted = self._images[column].to_numpy().copy()
-            wanted[: self.rows_done] = stored[column].to_numpy()[: self.rows_done]
-            for row in np.flatnonzero(wanted != stored[column].to_numpy()):
-                self._file[column][row] = wanted[row]
-            self._images[column] = wanted
+    def _note(self, status: Sequence[str], reason: Sequence[str]) -> None:
+        rows = slice(self.rows_done, self.rows_done + len(status))
+        for column, texts in (("status", status), ("reason", reason)):
+            values = self._images[column].to_numpy(copy=True)
+            values[rows] = texts
+            self._images[column] = values
+        self.rows_done = rows.stop
 
     def append(
         self,
@@ -215,52 +185,51 @@ class FeaturesWriter:
         """
         k = self._checked_rows(features)
         rows = slice(self.rows_done, self.rows_done + k)
+        statuses = self._texts("status", rows, status)
+        reasons = self._texts("reason", rows, reason)
+        if odd := set(statuses) - set(STATUSES):
+            raise ValueError(f"status {sorted(odd)}: use {', '.join(STATUSES)}")
+        bad = np.array([text != "ok" for text in statuses], dtype=bool)
+        stored = {name: self._converted(name, features[name], bad) for name in self.layers}
         try:
-            self._record("status", rows, status)
-            self._record("reason", rows, reason)
-            bad = self._images["status"].to_numpy()[rows] != "ok"
-            stored = {name: self._converted(name, features[name], bad) for name in self.layers}
-            for first in range(-self._held, k, BLOCK_ROWS):
-                taken = slice(max(first, 0), min(first + BLOCK_ROWS, k))
-                held = self._held + taken.stop - taken.start
-                for name, values in stored.items():
-                    self._pending[name][self._held : held] = values[taken]
-                self._held = held
-                if held == BLOCK_ROWS:
-                    self._write_block()
-            self._checkpoint()
-        except (OSError, RuntimeError) as error:
+            self._open_journal().append(Record(statuses, reasons, stored), self._level)
+        except OSError as error:
             raise self._stopped(error) from error
+        self._note(statuses, reasons)
 
     def finish(self) -> None:
-        """Write what is held, make everything durable and give the file its final name.
+        """Make the HDF5 file, check it against what was appended and give it its name.
 
         Raises
         ------
         FeatxError
-            If rows are missing, the disk is full, or somebody else made the final file meanwhile.
+            If rows are missing, the disk is full, or somebody else made the final file meanwhile;
+            the journal stays.
         """
         if self.complete:
             return
-        file, n = self._open_file(), len(self._images)
+        journal, n = self._open_journal(), len(self._images)
         if self.rows_done != n:
             raise FeatxError(
                 f"{self.path} has {self.rows_done} of {n} rows; append the rest before finish"
             )
+        building = self.path.with_name(f"{self.path.name}.building")
         try:
-            self._write_block()
-            self._checkpoint()
-            for name, hasher in self._hashers.items():
-                schema.write_fixed(file[name], "sha256", hasher.hexdigest(), 64)
-            file.close()
-            self._file = None
+            layers = list(self.layers.values())
+            assembly.assemble(
+                building, self._plan, self._images, layers, self._filters, journal.records()
+            )
             if self.path.exists():
                 raise FeatxError(
                     f"{self.path} was made by another run meanwhile; {self.partial} holds this one"
                 )
-            publish(self.partial, self.path)
+            publish(building, self.path)
+            self.partial.unlink()
         except (OSError, RuntimeError) as error:
             raise self._stopped(error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                building.unlink(missing_ok=True)
         self.complete = True
 
     def __exit__(
@@ -269,28 +238,18 @@ class FeaturesWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Keep what was appended, unless `finish` has done so or the disk refuses."""
-        if self._file is None:
-            return
-        try:
-            if not self._failed:
-                self._write_block()
-                self._checkpoint()
-                self._file.close()
-        except (OSError, RuntimeError) as failure:
-            if error is None:
-                raise self._stopped(failure) from failure
-            logger.warning("%s", self._stopped(failure))
-        finally:
-            self._release()
+        """Close the journal; unless finished, it stays to be resumed."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
-    def _open_file(self) -> h5py.File:
-        if self._file is None:
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
             raise ValueError(f"{self.path} is not open for writing")
-        return self._file
+        return self._journal
 
     def _checked_rows(self, features: Mapping[str, np.ndarray]) -> int:
-        self._open_file()
+        self._open_journal()
         if set(features) != set(self.layers):
             raise ValueError(f"layers {sorted(features)} given, {sorted(self.layers)} expected")
         counts = {len(features[name]) for name in self.layers}
@@ -306,26 +265,19 @@ class FeaturesWriter:
             raise ValueError(f"{self.rows_done + k} rows for a table of {len(self._images)}")
         return k
 
-    def _record(self, column: str, rows: slice, given: Sequence[str] | None) -> None:
-        """Store what differs from the table; texts that stay are never rewritten."""
+    def _texts(self, column: str, rows: slice, given: Sequence[str] | None) -> list[str]:
+        """Return the outcome as given, or else as the image table has it."""
         if given is None:
-            return
+            return self._images[column].to_numpy()[rows].tolist()
         if len(given) != rows.stop - rows.start:
             raise ValueError(f"{rows.stop - rows.start} rows, but {len(given)} of {column}")
-        texts = np.array([str(value) for value in given], dtype=object)
-        if column == "status" and (odd := set(texts) - set(STATUSES)):
-            raise ValueError(f"status {sorted(odd)}: use {', '.join(STATUSES)}")
-        values = self._images[column].to_numpy(copy=True)
-        for offset in np.flatnonzero(values[rows] != texts):
-            self._open_file()[column][rows.start + offset] = texts[offset]
-        values[rows] = texts
-        self._images[column] = values
+        return [schema.clean_text(str(text)) for text in given]
 
     def _converted(self, name: str, given: np.ndarray, bad: np.ndarray) -> np.ndarray:
         """Return rows as stored: NaN where the status isn't ok."""
         values = np.asarray(given)
         with np.errstate(over="ignore"):
-            stored = values.astype(np.dtype(self._dtype).newbyteorder("<"))
+            stored = values.astype(self._dtype)
         stored[bad] = np.nan
         lost = np.isinf(stored) & np.isfinite(values)
         if lost.any():
@@ -337,37 +289,8 @@ class FeaturesWriter:
             )
         return stored
 
-    def _write_block(self) -> None:
-        if self._held == 0:
-            return
-        file, rows = self._open_file(), slice(self._written, self._written + self._held)
-        for name, pending in self._pending.items():
-            file[name][rows] = pending[: self._held]
-            self._hashers[name].update(pending[: self._held].tobytes())
-        self._written += self._held
-        self._held = 0
-
-    def _checkpoint(self) -> None:
-        """Make the written rows count: first the rows reach the file, then their number."""
-        file = self._open_file()
-        file.flush()
-        schema.write_checkpoint(file, self._written, self._hashers)
-        file.attrs.modify("rows_done", np.int64(self._written))
-        file.flush()
-
     def _stopped(self, error: Exception) -> FeatxError:
-        """Give the file up and say why, and what of it is kept."""
-        self._failed = True
-        self._release()
-        if resuming.is_locked(error):
-            return resuming.locked(self.partial)
         return FeatxError(
-            f"cannot write {self.partial}: {schema.cause(error)}; {self._written} of "
-            f"{len(self._images)} rows are kept, go on with --resume"
+            f"cannot write {self.path}: {schema.cause(error)}; {self.rows_done} of "
+            f"{len(self._images)} rows are kept in {self.partial.name}, go on with --resume"
         )
-
-    def _release(self) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError, RuntimeError):
-                self._file.close()
-            self._file = None

@@ -1,0 +1,241 @@
+"""The journal of an unfinished features file: appended to, never changed, so safe to kill.
+
+HDF5 keeps an index and a heap that change with every write: killed inside one, or on a full disk,
+it may lose rows that were written long before, and it may not say so. Rows are therefore first
+appended to ``NAME.partial``, a plain file of records, each with its length and CRC-32; the HDF5
+file is made from it in one pass at the end. After a kill, what follows the last whole record is
+cut off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from featx.errors import FeatxError
+
+MAGIC = b"featx-journal/1\n"
+
+_HEADER = struct.Struct("<4sQI")  # kind, bytes of the payload, their CRC-32
+_HEAD, _ROWS = b"HEAD", b"ROWS"
+
+
+class UnusableError(Exception):
+    """A journal that ends before its first record does."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Consecutive rows: their outcome, and each layer's values of shape (rows, units)."""
+
+    status: list[str]
+    reason: list[str]
+    features: dict[str, np.ndarray]
+
+
+class Journal:
+    """An open, locked journal.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.partial`` file.
+    stream : file
+        Open for reading and writing, unbuffered.
+    head : dict
+        What the file is to be: see `create`.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO, head: dict[str, Any]) -> None:
+        """Take over an open stream."""
+        self.path = path
+        self.head = head
+        self._stream = stream
+        self._first = self._end = len(MAGIC)
+
+    @classmethod
+    def create(cls, path: Path, head: dict[str, Any]) -> Self:
+        """Begin a new journal; the file must not exist.
+
+        Raises
+        ------
+        OSError
+            If it exists or the disk is full.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("x+b", buffering=0)
+        try:
+            _lock(stream, path)
+            journal = cls(path, stream, head)
+            _write_all(stream, MAGIC)
+            journal._append(_HEAD, json.dumps(head).encode())
+            journal._first = journal._end
+        except BaseException:
+            stream.close()
+            path.unlink(missing_ok=True)
+            raise
+        return journal
+
+    @classmethod
+    def resume(cls, path: Path) -> Self:
+        """Open a journal to go on with.
+
+        Raises
+        ------
+        UnusableError
+            If not even its first record is whole.
+        FeatxError
+            If another process writes it, or it cannot be opened.
+        """
+        try:
+            stream = path.open("r+b", buffering=0)
+        except OSError as error:
+            raise FeatxError(f"cannot write {path}: {error.strerror}") from None
+        try:
+            _lock(stream, path)
+            journal = cls(path, stream, read_head(stream))
+            journal._first = journal._end = stream.tell()
+        except BaseException:
+            stream.close()
+            raise
+        return journal
+
+    def records(self) -> Iterator[Record]:
+        """Yield the whole records from the first; appending goes on behind the last one yielded."""
+        self._stream.seek(self._first)
+        self._end = self._first
+        while (payload := _read_record(self._stream, _ROWS)) is not None:
+            self._end = self._stream.tell()
+            yield _unpack(payload)
+            self._stream.seek(self._end)
+
+    def append(self, record: Record, level: int) -> None:
+        """Append a record, compressed by zlib at `level` (0 to 9).
+
+        Raises
+        ------
+        OSError
+            If the disk is full; the records before stay whole.
+        """
+        self._append(_ROWS, _pack(record, level))
+
+    def _append(self, kind: bytes, payload: bytes) -> None:
+        if os.fstat(self._stream.fileno()).st_size != self._end:  # a torn record is in the way
+            self._stream.truncate(self._end)
+        self._stream.seek(self._end)
+        header = _HEADER.pack(kind, len(payload), zlib.crc32(payload))
+        try:
+            _write_all(self._stream, header)
+            _write_all(self._stream, payload)
+        except OSError:
+            self._stream.truncate(self._end)
+            raise
+        self._end = self._stream.tell()
+
+    def close(self) -> None:
+        """Close the file, which unlocks it."""
+        self._stream.close()
+
+
+def read_head(stream: BinaryIO) -> dict[str, Any]:
+    """Return the first record of a journal, leaving the stream behind it.
+
+    Raises
+    ------
+    UnusableError
+        If it is not whole.
+    """
+    if stream.read(len(MAGIC)) != MAGIC:
+        raise UnusableError("it does not begin as a journal does")
+    payload = _read_record(stream, _HEAD)
+    if payload is None:
+        raise UnusableError("its first record is not whole")
+    head: dict[str, Any] = json.loads(payload)
+    return head
+
+
+def count_rows(stream: BinaryIO) -> Iterator[list[str]]:
+    """Yield the statuses of each whole record behind the head, without unpacking the values."""
+    while (payload := _read_record(stream, _ROWS)) is not None:
+        (size,) = struct.unpack_from("<Q", payload)
+        yield json.loads(payload[8 : 8 + size])["status"]
+
+
+def _pack(record: Record, level: int) -> bytes:
+    packed = {
+        name: zlib.compress(np.ascontiguousarray(values).data, level)
+        for name, values in record.features.items()
+    }
+    index = {
+        "status": record.status,
+        "reason": record.reason,
+        "layers": [
+            [name, values.dtype.str, list(values.shape), len(packed[name])]
+            for name, values in record.features.items()
+        ],
+    }
+    text = json.dumps(index).encode()
+    return b"".join([struct.pack("<Q", len(text)), text, *packed.values()])
+
+
+def _unpack(payload: bytes) -> Record:
+    (size,) = struct.unpack_from("<Q", payload)
+    index: Mapping[str, Any] = json.loads(payload[8 : 8 + size])
+    features, start = {}, 8 + size
+    for name, dtype, shape, length in index["layers"]:
+        values = zlib.decompress(payload[start : start + length])
+        features[name] = np.frombuffer(values, dtype=dtype).reshape(shape)
+        start += length
+    return Record(index["status"], index["reason"], features)
+
+
+def _read_record(stream: BinaryIO, kind: bytes) -> bytes | None:
+    """Return the payload of the next record, None where no whole one of that kind follows."""
+    header = _read_all(stream, _HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    found, length, crc = _HEADER.unpack(header)
+    if found != kind or length > os.fstat(stream.fileno()).st_size - stream.tell():
+        return None
+    payload = _read_all(stream, length)
+    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+
+
+def _read_all(stream: BinaryIO, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size and (part := stream.read(size - len(parts))):
+        parts += part
+    return bytes(parts)
+
+
+def _write_all(stream: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[stream.write(view) :]
+
+
+def _lock(stream: BinaryIO, path: Path) -> None:
+    """Lock against a second writer, heeding HDF5's own switch for file systems without locks."""
+    if os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FeatxError(
+            f"{path} is being written by another process; wait for it to end or stop it "
+            "(HDF5_USE_FILE_LOCKING=FALSE switches this check off)"
+        ) from None
+    except OSError as error:
+        raise FeatxError(
+            f"cannot lock {path}: {error.strerror}; set HDF5_USE_FILE_LOCKING=FALSE and make sure "
+            "of a single writer"
+        ) from None
