@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 #: A class whose mean target is below this gets probability 0: its intercept would run to -inf.
 LEAST_SHARE = 1e-12
@@ -41,10 +41,10 @@ def principal_axes(rows: np.ndarray) -> np.ndarray:
 class MultinomialProblem:
     r"""Minimise ``mean cross entropy + alpha / 2 ||W||²`` over weights and free intercepts.
 
-    The weights act on ``(rows - mean) / scale``. They are held in coordinates ``U`` along the
-    principal axes of those rows, each divided by the root of an approximate Hessian,
-    :math:`h_{jk} = \pi_k (1 - \pi_k) v_j + \alpha` with the class shares :math:`\pi` and the
-    variances :math:`v`; the Hessian at weights of 0 is that but for products of classes.
+    The weights act on ``(rows - mean) / scale``. The search runs in coordinates in which a
+    Kronecker-factored Hessian (Martens and Grosse 2015) at its starting point is the identity:
+    the covariance of the rows times the mean over rows of :math:`\mathrm{diag}(p_i) - p_i p_i^T`,
+    plus `alpha`, diagonal along the principal axes of both. It is exact at weights of 0.
 
     Parameters
     ----------
@@ -56,6 +56,8 @@ class MultinomialProblem:
         Divide each unit by its standard deviation (a constant unit by 1).
     unit_length : bool
         Divide all units by one number, so that the mean square length of the rows is 1.
+    single : bool
+        Multiply in single precision: over twice as fast, for tolerances of 1e-3 and more.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class MultinomialProblem:
         *,
         unit_variance: bool = False,
         unit_length: bool = False,
+        single: bool = False,
     ) -> None:
         self.mean = rows.mean(axis=0)
         centred = rows - self.mean
@@ -79,51 +82,61 @@ class MultinomialProblem:
         self.axes = principal_axes(centred)
         self.coordinates = centred @ self.axes
         self.variances = np.square(self.coordinates).mean(axis=0)
+        self.dtype = np.float32 if single else np.float64
         self.n_classes = targets.shape[1]
         self.used = targets.mean(axis=0) > LEAST_SHARE
         self.targets = targets[:, self.used] / targets[:, self.used].sum(axis=1, keepdims=True)
         share = self.targets.mean(axis=0)
-        self.curvature = share * (1 - share) if len(share) > 1 else np.ones(1)
+        # The part of the loss that is linear in the weights, and of the gradient that is constant.
+        self.moments = np.vstack([self.coordinates.T @ self.targets, self.targets.sum(axis=0)])
+        self.coordinates = self.coordinates.astype(self.dtype)
         # Optimal where the weights are 0, which is where a path from strong penalties begins.
         self.weights = np.vstack([np.zeros((self.axes.shape[1], len(share))), np.log(share)])
 
     def solve(self, alpha: float, tol: float, max_iter: int) -> Solution:
         """Minimise from the present weights on, and keep the weights found."""
-        root = self._root(alpha)
+        self.condition(alpha)
         found = minimize(
             self.loss,
-            (self.weights * root).ravel(),
-            args=(alpha, root),
+            ((self.weights @ self.mixing) * self.root).ravel(),
+            args=(alpha,),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tol, "ftol": 0.0},
         )
-        self.weights = found.x.reshape(root.shape) / root
+        self.weights = self.unconditioned(found.x)
         steepest = float(np.abs(found.jac).max())
         return Solution(float(found.fun), steepest, int(found.nit), steepest <= 1.01 * tol)
 
-    def _root(self, alpha: float) -> np.ndarray:
-        """Return the root of the approximate Hessian's diagonal, shape (r + 1, K)."""
-        slopes = np.outer(self.variances, self.curvature) + alpha
-        return np.sqrt(np.vstack([slopes, self.curvature]))
+    def condition(self, alpha: float) -> None:
+        """Choose the coordinates of the search by the probabilities at the present weights."""
+        p = softmax(self.coordinates @ self.weights[:-1] + self.weights[-1], axis=1)
+        curvature, self.mixing = eigh(np.diag(p.mean(axis=0)) - p.T @ p / len(p))
+        # The first is 0: the same added to every class changes no probability.
+        curvature = curvature.clip(1e-9)
+        self.root = np.sqrt(np.vstack([np.outer(self.variances, curvature) + alpha, curvature]))
 
-    def loss(self, flat: np.ndarray, alpha: float, root: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the objective and its gradient at weights ``flat / root``."""
-        weights = flat.reshape(root.shape) / root
+    def unconditioned(self, flat: np.ndarray) -> np.ndarray:
+        """Return the weights, shape (r + 1, K), of a point of the search."""
+        return (flat.reshape(self.root.shape) / self.root) @ self.mixing.T
+
+    def loss(self, flat: np.ndarray, alpha: float) -> tuple[float, np.ndarray]:
+        """Return the objective and its gradient at a point of the search, shape ((r + 1) K,)."""
+        weights = self.unconditioned(flat)
         slopes, n = weights[:-1], len(self.targets)
-        logits = self.coordinates @ slopes
-        logits += weights[-1]
-        norm = logsumexp(logits, axis=1, keepdims=True)
-        loss = (norm.sum() - np.vdot(self.targets, logits)) / n + alpha / 2 * np.vdot(
-            slopes, slopes
-        )
-        logits -= norm
-        residual = np.exp(logits, out=logits)
-        residual -= self.targets
-        residual /= n
-        gradient = np.vstack([self.coordinates.T @ residual + alpha * slopes, residual.sum(axis=0)])
-        gradient /= root
-        return float(loss), gradient.ravel()
+        logits = self.coordinates @ slopes.astype(self.dtype)
+        logits += weights[-1].astype(self.dtype)
+        top = logits.max(axis=1, keepdims=True)
+        logits -= top
+        p = np.exp(logits, out=logits)
+        total = p.sum(axis=1, keepdims=True)
+        p /= total
+        loss = (np.log(total) + top).sum(dtype=np.float64) - np.vdot(self.moments, weights)
+        gradient = np.vstack([self.coordinates.T @ p, p.sum(axis=0)]) - self.moments
+        gradient /= n
+        gradient[:-1] += alpha * slopes
+        gradient = (gradient @ self.mixing) / self.root
+        return float(loss / n + alpha / 2 * np.vdot(slopes, slopes)), gradient.ravel()
 
     def project(self, rows: np.ndarray) -> np.ndarray:
         """Return the coordinates of other rows, shape (m, r)."""

@@ -17,9 +17,11 @@ from regress.regressors.inner_selection import inner_folds
 from regress.regressors.multinomial import MultinomialProblem, principal_axes
 
 #: Penalties tried where none are given, strongest first; they suit features of unit mean square.
-DEFAULT_ALPHAS: tuple[float, ...] = tuple(float(f"{10**e:.3g}") for e in np.arange(-1, -6.1, -0.5))
+DEFAULT_ALPHAS: tuple[float, ...] = tuple(float(f"{10**e:.3g}") for e in np.arange(0, -7.1, -0.5))
 #: The inner search leaves the penalty path after this many weaker penalties without a gain.
 PATIENCE = 2
+#: The gradient at which the inner search goes on to the next penalty.
+COARSE = 1e-3
 SCALINGS = ("l2", "standard", "none")
 CLASSES = ("observed", "range")
 
@@ -137,7 +139,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
         problem = self._problem(rows, y, self.classes_)
         path = [a for a in grid if a > self.alpha_]
         for alpha in path:  # warm starts only
-            problem.solve(alpha, max(self.tol, 1e-3), self.max_iter)
+            problem.solve(alpha, COARSE, self.max_iter)
         fit = problem.solve(self.alpha_, self.tol, self.max_iter)
         weights, self.intercept_ = problem.raw_weights()
         self.coef_ = np.ascontiguousarray((weights if lift is None else lift @ weights).T)
@@ -193,12 +195,15 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
             return np.arange(np.floor(y.min()), np.ceil(y.max()) + 1)
         return np.unique(y)
 
-    def _problem(self, rows: np.ndarray, y: np.ndarray, classes: np.ndarray) -> MultinomialProblem:
+    def _problem(
+        self, rows: np.ndarray, y: np.ndarray, classes: np.ndarray, single: bool = False
+    ) -> MultinomialProblem:
         return MultinomialProblem(
             rows,
             label_distribution(y, classes, self.label_sd),
             unit_variance=self.scaling == "standard",
             unit_length=self.scaling != "none",
+            single=single,
         )
 
     def _choose(
@@ -211,7 +216,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
         folds = inner_folds(groups, len(y), self.inner_folds)
         classes = [self._class_ages(y[train]) for train, _ in folds]
         problems = [
-            self._problem(rows[train], y[train], ages)
+            self._problem(rows[train], y[train], ages, single=True)
             for (train, _), ages in zip(folds, classes, strict=True)
         ]
         tests = [p.project(rows[test]) for p, (_, test) in zip(problems, folds, strict=True)]
@@ -220,7 +225,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
         for alpha in grid:
             errors = np.empty(len(y))
             for (_, test), problem, Z, ages in zip(folds, problems, tests, classes, strict=True):
-                iterations += problem.solve(alpha, max(self.tol, 1e-4), self.max_iter).iterations
+                iterations += problem.solve(alpha, COARSE, self.max_iter).iterations
                 errors[test] = np.abs(problem.probabilities(Z) @ ages - y[test])
             maes.append(float(errors.mean()))
             if len(maes) - 1 - int(np.argmin(maes)) >= PATIENCE:

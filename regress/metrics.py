@@ -1,0 +1,203 @@
+"""How wrong predicted ages and age groups are.
+
+The first functions take true and predicted ages in years, shape (n,); those from `accuracy` on
+take true and predicted age groups, shape (n,), and, where neighbours count, the groups in order.
+All raise `FeatxError` for empty, misshapen or non-finite input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sklearn.metrics
+from numpy.typing import ArrayLike
+
+from featx.errors import FeatxError, unknown
+
+
+def mae(age: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the mean absolute error in years."""
+    return float(sklearn.metrics.mean_absolute_error(*_ages(age, predicted)))
+
+
+def median_ae(age: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the median absolute error in years."""
+    return float(sklearn.metrics.median_absolute_error(*_ages(age, predicted)))
+
+
+def quartiles(age: ArrayLike, predicted: ArrayLike) -> tuple[float, float]:
+    """Return the lower and upper quartile of the absolute errors in years.
+
+    Linear interpolation between order statistics (type 7 of Hyndman and Fan 1996), over images;
+    the cascaded fine-tuning paper's quartiles are of its folds' errors, see `fold_maes`.
+    """
+    true, guess = _ages(age, predicted)
+    lower, upper = np.percentile(np.abs(guess - true), [25, 75])
+    return float(lower), float(upper)
+
+
+def rmse(age: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the root of the mean squared error, in years."""
+    return float(sklearn.metrics.root_mean_squared_error(*_ages(age, predicted)))
+
+
+def bias(age: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the mean of predicted minus true age, in years: above 0 is too old."""
+    true, guess = _ages(age, predicted)
+    return float(np.mean(guess - true))
+
+
+def cs(age: ArrayLike, predicted: ArrayLike, k: float = 5) -> float:
+    """Return the cumulative score: the share of images with an absolute error of at most k years.
+
+    Geng, Zhou and Smith-Miles (2007), equation 9, as a share from 0 to 1. Errors are rounded to
+    1e-9 years, so that a difference that is k but for floating point counts.
+    """
+    true, guess = _ages(age, predicted)
+    return float(np.mean(np.round(np.abs(guess - true), 9) <= k))
+
+
+def r2(age: ArrayLike, predicted: ArrayLike) -> float:
+    """Return R² pooled over all images: 1 - squared errors / squared distances to the mean age.
+
+    NaN where it is undefined: with one image, or where all true ages are the same.
+    """
+    true, guess = _ages(age, predicted)
+    if np.ptp(true) == 0:
+        return float("nan")
+    return float(sklearn.metrics.r2_score(true, guess))
+
+
+@dataclass(frozen=True)
+class FoldMean:
+    """A mean over folds: its value, how many folds it is over, and how many have no value."""
+
+    value: float
+    n_folds: int
+    n_undefined: int
+
+
+def r2_fold_mean(age: ArrayLike, predicted: ArrayLike, folds: ArrayLike) -> FoldMean:
+    """Return the mean over folds of the R² within each.
+
+    Each fold is measured against the mean of its own test ages, which the regressor does not
+    know: under leave-one-person-out, where one person's ages lie close together, this is far
+    lower than the pooled `r2`, and often negative. Folds with one image or without spread in
+    true age have no R²; they are left out and counted. The value is NaN where no fold has one.
+
+    Parameters
+    ----------
+    age, predicted : array-like of shape (n,)
+        Years.
+    folds : array-like of shape (n,)
+        The fold in which each image was tested.
+    """
+    true, guess = _ages(age, predicted)
+    scores = np.array([r2(true[rows], guess[rows]) for _, rows in _rows_by_fold(folds, len(true))])
+    defined = scores[~np.isnan(scores)]
+    value = float(defined.mean()) if len(defined) else float("nan")
+    return FoldMean(value, len(defined), len(scores) - len(defined))
+
+
+def fold_maes(age: ArrayLike, predicted: ArrayLike, folds: ArrayLike) -> dict[str, float]:
+    """Return the mean absolute error of each fold in years, by the fold's name, names sorted."""
+    true, guess = _ages(age, predicted)
+    return {
+        name: float(np.abs(guess[rows] - true[rows]).mean())
+        for name, rows in _rows_by_fold(folds, len(true))
+    }
+
+
+def accuracy(group: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the share of images whose group is right."""
+    return float(sklearn.metrics.accuracy_score(*_paired(group, predicted)))
+
+
+def one_off(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> float:
+    """Return the share of images whose group is right or next to right.
+
+    The 1-off accuracy of Eidinger, Enbar and Hassner (2014) and Levi and Hassner (2015).
+
+    Parameters
+    ----------
+    group, predicted : array-like of shape (n,)
+        True and predicted groups.
+    order : sequence
+        Every group once, youngest first.
+    """
+    return float(np.mean(_group_distance(group, predicted, order) <= 1))
+
+
+def aabd(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> float:
+    """Return the average age-bucket absolute difference: how many groups off, on average.
+
+    Abdolrashidi et al. (2020), "Age and gender prediction from face images using attentional
+    convolutional network", section III.
+
+    Parameters
+    ----------
+    group, predicted, order
+        As `one_off`.
+    """
+    return float(np.mean(_group_distance(group, predicted, order)))
+
+
+def confusion(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> np.ndarray:
+    """Return image counts, shape (groups, groups), int64: a row a true group, in `order`."""
+    places = _places(*_paired(group, predicted), order)
+    return sklearn.metrics.confusion_matrix(*places, labels=np.arange(len(order)))
+
+
+def _ages(age: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    true, guess = _paired(age, predicted)
+    true, guess = true.astype(np.float64), guess.astype(np.float64)
+    for what, values in (("true", true), ("predicted", guess)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise FeatxError(
+                f"{len(bad)} of {len(values)} {what} ages are not finite (first: row {bad[0]}); "
+                "leave out rows without an age before measuring"
+            )
+    return true, guess
+
+
+def _paired(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(true), np.asarray(predicted)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise FeatxError(
+            f"true values have shape {a.shape}, predictions {b.shape}: give (n,) twice"
+        )
+    if not len(a):
+        raise FeatxError("no predictions to measure")
+    return a, b
+
+
+def _rows_by_fold(folds: ArrayLike, n: int) -> list[tuple[str, np.ndarray]]:
+    labels = np.asarray(folds)
+    if labels.shape != (n,):
+        raise FeatxError(f"folds have shape {labels.shape} for {n} predictions: give one an image")
+    return [(str(name), np.flatnonzero(labels == name)) for name in np.unique(labels)]
+
+
+def _group_distance(
+    group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]
+) -> np.ndarray:
+    true, guess = _places(*_paired(group, predicted), order)
+    return np.abs(true - guess)
+
+
+def _places(
+    true: np.ndarray, guess: np.ndarray, order: Sequence[Hashable]
+) -> tuple[np.ndarray, np.ndarray]:
+    place = {name: i for i, name in enumerate(order)}
+    if len(place) != len(order):
+        raise FeatxError(f"the order of groups names one twice: {list(order)}")
+    try:
+        return (
+            np.array([place[name] for name in true.tolist()]),
+            np.array([place[name] for name in guess.tolist()]),
+        )
+    except KeyError as error:
+        raise unknown("age group", str(error.args[0]), map(str, order)) from None
