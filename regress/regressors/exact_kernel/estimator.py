@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from featx.errors import FeatxError
 from regress.regressors.exact_kernel.kernels import Rows, blocks
@@ -84,6 +84,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         max_memory: float | None = None,
         normalize: bool = True,
     ) -> None:
+        """Store the parameters; nothing is checked before `fit`."""
         self.kernels = kernels
         self.alphas = alphas
         self.gammas = gammas
@@ -237,7 +238,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     def _refit(self, grid: Grid, best: int, rows: Rows, weights: np.ndarray, mean: float) -> None:
         """Set the coefficients; ``(K + λI) a + 1 b = y`` and ``1ᵀa = 0`` give b by averaging."""
         for name in ("coef_", "dual_coef_", "X_fit_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         kernel = grid.candidates[best][0]
         if kernel.name == "linear":
             self.coef_ = rows.combine(weights)
@@ -259,7 +260,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         except (TypeError, ValueError) as error:
             raise InputError(f"y is not all numbers: {error}") from error
         if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
+            y = column_or_1d(y, warn=True)
         if y.shape != (len(X),):
             raise InputError(f"y has shape {y.shape} for {len(X)} rows of X; give an age a row")
         bad = np.flatnonzero(~np.isfinite(y))
@@ -289,7 +290,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
 
     def _check_memory(self, X: np.ndarray, grid: Grid) -> None:
         linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
-        needed = required_bytes(*X.shape, linear_only=linear_only)
+        needed = required_bytes(X.shape[0], X.shape[1], linear_only=linear_only)
         allowed = SHARE * available_bytes() if self.max_memory is None else self.max_memory
         if needed > allowed:
             raise FeatxError(

@@ -52,14 +52,14 @@ class Kernel:
         """
         for rows in blocks(len(inner), inner.shape[1]):
             part = inner[rows]
-            if self.name == "rbf":
+            if self.gamma is not None:
                 part *= -2.0
                 part += left[rows, None]
                 part += right
                 np.maximum(part, 0.0, out=part)  # rounding can leave -1e-16
-                part *= -self.gamma  # type: ignore[operator]
+                part *= -self.gamma
                 np.exp(part, out=part)
-            elif self.name == "poly":
+            elif self.degree is not None:
                 part += 1.0
                 part *= 0.5
                 np.power(part, self.degree, out=part)
@@ -115,6 +115,7 @@ class Rows:
     """
 
     def __init__(self, values: np.ndarray, normalize: bool) -> None:
+        """Measure the rows; see the class."""
         self.values = values
         squares = np.empty(len(values))
         for rows in blocks(*values.shape):
@@ -128,6 +129,7 @@ class Rows:
             self.squares = np.where(zero, 0.0, 1.0)
 
     def __len__(self) -> int:
+        """Return n."""
         return len(self.values)
 
     @property

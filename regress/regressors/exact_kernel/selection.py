@@ -41,6 +41,7 @@ class Grid:
         gammas: Iterable[float] | None,
         degrees: Iterable[int],
     ) -> None:
+        """Check and list the grid; see `ExactKernelRegressor` for the parameters."""
         self.kernels = expand(kernels, _listed(gammas, GAMMAS), _listed(degrees, DEGREES))
         self.alphas = sorted({float(alpha) for alpha in _listed(alphas, ALPHAS)})
         if not self.alphas:

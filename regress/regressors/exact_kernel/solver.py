@@ -19,6 +19,9 @@ from regress.regressors.exact_kernel.kernels import BLOCK_BYTES, Kernel, Rows, b
 #: LAPACK's divide and conquer counts its 2n² workspace in 32 bits, which end there.
 DIVIDE_AND_CONQUER_LIMIT = 32_000
 
+#: Largest eigenvalue over λ beyond which residuals would lose their sixth digit in float64.
+CONDITION_LIMIT = 1e10
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -40,7 +43,15 @@ class Spectrum:
     primal: bool
 
     def weights(self, alpha: float) -> tuple[float, np.ndarray]:
-        """Return c and w, shape (r,), at the regularisation λ = `alpha`."""
+        """Return c and w, shape (r,), at the regularisation λ = `alpha`.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If λ is too small against the largest eigenvalue for float64.
+        """
+        if self.eigenvalues.max() > CONDITION_LIMIT * alpha:
+            raise np.linalg.LinAlgError(f"alpha {alpha:g} is too small for float64")
         inverse = 1.0 / (self.eigenvalues + alpha)
         if not self.primal:
             return 0.0, inverse
@@ -130,6 +141,7 @@ class Layout:
     """
 
     def __init__(self, codes: np.ndarray) -> None:
+        """Order the rows; see the class."""
         counts = np.bincount(codes)
         self.groups = np.argsort(counts, kind="stable")
         self.sizes = counts[self.groups]
@@ -215,7 +227,7 @@ def nested_errors(
         for j, right in enumerate(layout.chunks[i:], start=i):
             columns = slice(right.rows.start - start, right.rows.stop - start)
             block = product[:, columns].reshape(*left.shape, *right.shape).swapaxes(1, 2)
-            diagonal = np.arange(left.shape[0]) if i == j else []
+            diagonal = np.arange(left.shape[0] if i == j else 0)
             block[diagonal, diagonal] = 0.0  # a group paired with itself is no pair
             of_left, of_right = _solve_pairs(block, targets[i], targets[j])
             errors = np.abs(of_left @ inverses[i]).sum(axis=2)
