@@ -62,6 +62,13 @@ import click
     show_default=True,
     help="gzip, gzip-1 to gzip-9, lzf (fewer readers) or none.",
 )
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=89_478_485,
+    show_default=True,
+    help="Larger images are not decoded; their rows are marked.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @click.option("--seed", default=0, show_default=True, help="For random weights.")
@@ -72,6 +79,7 @@ def extract(
     output: Path,
     dtype: str,
     compression: str,
+    max_pixels: int,
     resume: bool,
     dry_run: bool,
     verbose: bool,
@@ -90,7 +98,13 @@ def extract(
         _tell(settled, output, dtype)
         return
     done = extraction.run(
-        settled, output, dtype=dtype, compression=compression, resume=resume, progress=True
+        settled,
+        output,
+        dtype=dtype,
+        compression=compression,
+        resume=resume,
+        progress=True,
+        max_pixels=max_pixels,
     )
     counts = ", ".join(f"{n} {status}" for status, n in done.statuses.items())
     click.echo(f"rows    {sum(done.statuses.values())} ({counts})")

@@ -9,16 +9,12 @@ differences of about 1e-5 in fp32).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +23,19 @@ import pandas as pd
 import torch
 
 from featx.cluster import available_cores
-from featx.devices import BATCH_SIZES, describe_device, resolve_device
+from featx.devices import BATCH_SIZES, resolve_device
 from featx.engine import PRECISIONS, Engine
 from featx.errors import FeatxError, unknown
 from featx.images import MAX_PIXELS
 from featx.layers import LayerReader, LayerRequest, resolve
-from featx.loading import RESIZE_RULE, Crops, batches, crop_paths
+from featx.loading import Crops, batches, crop_paths
 from featx.manifest import read_table
 from featx.progress import tracking
+from featx.provenance import context, provenance
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 from featx.weights import LoadedNetwork, load_network
 
 logger = logging.getLogger(__name__)
-
-_LIBRARIES = ("featx", "torch", "torchvision", "timm", "facenet-pytorch", "numpy", "pillow", "h5py")
 
 
 @dataclass(frozen=True)
@@ -166,8 +161,8 @@ def plan(
         workers=min(8, max(1, available_cores() - 1)) if workers is None else workers,
         mirror=mirror,
         precision=precision,
-        provenance=_provenance(path, network, requests, mirror, precision, seed),
-        context=_context(where, size),
+        provenance=provenance(path, network, requests, mirror, precision),
+        context=context(where, size, seed),
     )
 
 
@@ -344,57 +339,3 @@ def _describe(request: LayerRequest, network: LoadedNetwork) -> Layer:
         classes = network.classes or tuple(range(request.units))
     how = "none" if request.pool == "flat" else request.pool
     return Layer(request.name, request.units, request.shape, request.module, how, classes)
-
-
-def _provenance(
-    table_path: Path,
-    network: LoadedNetwork,
-    requests: Sequence[LayerRequest],
-    mirror: bool,
-    precision: str,
-    seed: int,
-) -> dict[str, Any]:
-    published = network.backbone.weights.get(network.weights)
-    return {
-        "backbone": network.backbone.name,
-        "backbone_citation": network.backbone.citation,
-        "weights": network.weights,
-        "weights_sha256": network.sha256,
-        "weights_trained_on": published.trained_on if published else "",
-        "weights_notes": list(network.notes),
-        "taps": [[r.name, r.module, r.pool] for r in requests],
-        "preprocessing": {**asdict(network.preprocessing), "resize": RESIZE_RULE},
-        "mirror": mirror,
-        "precision": precision,
-        "seed": seed,
-        "table_sha256": hashlib.sha256(table_path.read_bytes()).hexdigest(),
-        "prepare": _prepared(table_path.parent / "prepare.json"),
-    }
-
-
-def _prepared(path: Path) -> Any:
-    """Return how the crops were made (detector, crop, margin), or None where nothing tells."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
-    except (ValueError, OSError) as error:
-        raise FeatxError(
-            f"{path} is damaged ({error}); prepare again, or remove it where nothing is to be "
-            "recorded of how the crops were made"
-        ) from None
-
-
-def _context(device: torch.device, batch_size: int) -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "device": describe_device(device),
-        "threads": torch.get_num_threads(),
-        "batch_size": batch_size,
-    }

@@ -114,8 +114,8 @@ def _resolve_one(name: str, backbone: Backbone, network: nn.Module, has_head: bo
         if missing or module is None or not _has_module(network, module):
             what = "classifier (head)" if base == "softmax" else place
             raise FeatxError(
-                f"layer {name!r} needs a {what}, which {backbone.name} with these weights lacks; "
-                "leave the layer out or use weights that bring one"
+                f"layer {name!r}: {backbone.name} with these weights has no {what}; "
+                "leave it out or use weights that bring one"
             )
         return LayerRequest(base, module, pool)
     modules = [module for module, _ in network.named_modules() if module]

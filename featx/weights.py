@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import pickle
 import re
 import socket
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
+from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
 from featx.errors import FeatxError, unknown
-
-SAFETENSORS = (".safetensors",)
-PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
 
 #: Seconds without a byte after which a download is given up.
 DOWNLOAD_TIMEOUT = 30.0
-
-State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,15 +55,6 @@ class LoadedNetwork:
     has_head: bool
     classes: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass
-class Checkpoint:
-    """What a weights file holds: tensors by name, class values if told, and remarks."""
-
-    state: State
-    classes: tuple[Any, ...] = ()
-    notes: list[str] = field(default_factory=list)
 
 
 def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork:
@@ -182,87 +166,6 @@ def _timeout(seconds: float) -> Any:
         yield
     finally:
         socket.setdefaulttimeout(former)
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read tensors by name from a safetensors file or a PyTorch checkpoint, running no code.
-
-    A checkpoint may be the state dict itself or a dict that holds it under ``state_dict``,
-    ``model_state_dict`` or ``model``, with the class values under ``classes``. Prefixes that
-    wrappers put before every name (``module.``, ``_orig_mod.``) are taken off.
-
-    Raises
-    ------
-    FeatxError
-        If the file is damaged, of an unknown kind, holds anything but plain data, or holds a
-        value that is not finite.
-    """
-    suffix = path.suffix.lower()
-    if suffix in SAFETENSORS:
-        checkpoint = _read_safetensors(path)
-    elif suffix in PICKLES:
-        checkpoint = _read_pickle(path)
-    else:
-        kinds = ", ".join(SAFETENSORS + PICKLES)
-        raise FeatxError(f"{path} is no weights file that is known: its name should end in {kinds}")
-    if not checkpoint.state:
-        raise FeatxError(f"{path} holds no weights; give a state dict or a checkpoint of one")
-    for prefix in ("module.", "_orig_mod.", "module."):
-        if all(name.startswith(prefix) for name in checkpoint.state):
-            checkpoint.state = {n.removeprefix(prefix): t for n, t in checkpoint.state.items()}
-            checkpoint.notes.append(f"took the prefix {prefix!r} off all names")
-    for name, tensor in checkpoint.state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise FeatxError(
-                f"{path}: {name} holds values that are NaN or infinite; the weights are damaged, "
-                "use others"
-            )
-    return checkpoint
-
-
-def _read_safetensors(path: Path) -> Checkpoint:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FeatxError(f"{path} is damaged or no safetensors file: {error}") from error
-    try:
-        classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else ()
-    except (ValueError, TypeError):
-        classes = ()
-    return Checkpoint(state, classes)
-
-
-def _read_pickle(path: Path) -> Checkpoint:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FeatxError(
-            f"{path} is refused: it is damaged or holds more than plain tensors, and reading such "
-            "a pickle could run code; convert it to safetensors where you trust it"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FeatxError(f"{path} is damaged or no PyTorch file: {line}") from error
-    classes: tuple[Any, ...] = ()
-    if isinstance(content, Mapping):
-        given = content.get("classes")
-        if isinstance(given, (list, tuple)):
-            classes = tuple(given)
-        for key in ("state_dict", "model_state_dict", "model"):
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in content.items()
-    ):
-        raise FeatxError(
-            f"{path} holds no state dict (tensors by name); save network.state_dict(), or a dict "
-            "with it under 'state_dict'"
-        )
-    return Checkpoint(dict(content), classes)
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

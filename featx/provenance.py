@@ -1,0 +1,83 @@
+"""How features were made, as their file tells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from featx.devices import describe_device
+from featx.errors import FeatxError
+from featx.layers import LayerRequest
+from featx.loading import RESIZE_RULE
+from featx.weights import LoadedNetwork
+
+_LIBRARIES = ("featx", "torch", "torchvision", "timm", "facenet-pytorch", "numpy", "pillow", "h5py")
+
+
+def provenance(
+    table_path: Path,
+    network: LoadedNetwork,
+    requests: Sequence[LayerRequest],
+    mirror: bool,
+    precision: str,
+) -> dict[str, Any]:
+    """Return what decides the features: changing any of it makes another features file.
+
+    Raises
+    ------
+    FeatxError
+        If ``prepare.json`` beside the table is damaged.
+    """
+    published = network.backbone.weights.get(network.weights)
+    return {
+        "backbone": network.backbone.name,
+        "backbone_citation": network.backbone.citation,
+        "weights": network.weights,
+        "weights_sha256": network.sha256,
+        "weights_trained_on": published.trained_on if published else "",
+        "weights_notes": list(network.notes),
+        "taps": [[r.name, r.module, r.pool] for r in requests],
+        "preprocessing": {**asdict(network.preprocessing), "resize": RESIZE_RULE},
+        "mirror": mirror,
+        "precision": precision,
+        "table_sha256": hashlib.sha256(table_path.read_bytes()).hexdigest(),
+        "prepare": _prepared(table_path.parent / "prepare.json"),
+    }
+
+
+def _prepared(path: Path) -> Any:
+    """Return how the crops were made (detector, crop, margin), or None where nothing tells."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
+    except (ValueError, OSError) as error:
+        raise FeatxError(
+            f"{path} is damaged ({error}); prepare again, or remove it where nothing is to be "
+            "recorded of how the crops were made"
+        ) from None
+
+
+def context(device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
+    """Return what else is worth knowing: versions, and what changes features by rounding only."""
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "device": describe_device(device),
+        "threads": torch.get_num_threads(),
+        "batch_size": batch_size,
+        "seed": seed,  # it decides random weights only, and is part of their name
+    }
