@@ -1,1 +1,7 @@
 """Readers of image collections: a function each, from a path to an image table."""
+
+from featx.datasets._registry import dataset_names, read_dataset, register_reader
+from featx.datasets.csv import read_csv
+from featx.datasets.fgnet import read_fgnet
+
+__all__ = ["dataset_names", "read_csv", "read_dataset", "read_fgnet", "register_reader"]

@@ -1,0 +1,178 @@
+"""`featx prepare`: labels read, faces found, aligned and cropped."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    if sides is None or not int(sides[1]) or (sides[2] and not int(sides[2])):
+        raise click.BadParameter("give pixels, as 224, or height x width, as 112x96")
+    return int(sides[1]), int(sides[2] or sides[1])
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."
+)
+@click.option(
+    "--crop",
+    type=click.Choice(["aligned", "margin"]),
+    default="aligned",
+    show_default=True,
+    help="aligned: five landmarks on the ArcFace reference; margin: square about the face's box.",
+)
+@click.option(
+    "--margin", default=0.4, show_default=True, help="On every side, as a part of the box."
+)
+@click.option(
+    "--size",
+    callback=_size,
+    metavar="N|HxW",
+    help="Pixels of the crop: 112x112 (the default) or 112x96, height x width, if aligned; one "
+    "number, by default 224, with a margin.",
+)
+@click.option(
+    "--detector",
+    default="mtcnn",
+    show_default=True,
+    help="mtcnn, or none for images that are crops already.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--jobs", type=click.IntRange(1), help="Parallel processes. [default: by cores]")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=89_478_485,
+    show_default=True,
+    help="Larger images are refused.",
+)
+@click.option("--resume", is_flag=True, help="Go on in a folder that holds a part of the work.")
+@click.option("--dry-run", is_flag=True, help="Read the labels, say what would be done, stop.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Recorded; nothing is random.")
+@click.option("-v", "--verbose", is_flag=True, help="Name each image that gives no crop.")
+def prepare(
+    dataset: str,
+    path: Path,
+    output: Path,
+    crop: str,
+    margin: float,
+    size: tuple[int, int] | None,
+    detector: str,
+    device: str,
+    jobs: int | None,
+    max_pixels: int,
+    resume: bool,
+    dry_run: bool,
+    seed: int,
+    verbose: bool,
+) -> None:
+    """Read a data set's labels, find the faces, and crop them.
+
+    DATASET names the reader: fgnet (PATH is the folder with its images) or csv (PATH is a table
+    with the columns path and age, and optionally image, subject, gender, fold, age_group).
+
+    Writes images.csv, a row for every image whatever became of it; prepare.json, how it was made;
+    and the crops, as PNG.
+    """
+    from featx import preparation
+    from featx.datasets import read_dataset
+
+    settings = preparation.CropSettings(crop, size, margin, detector, max_pixels)
+    table = read_dataset(dataset, path)
+    if dry_run:
+        _print_summary(table)
+        to_do = int((table["status"] == "ok").sum())
+        click.echo(f"would look at {to_do} images and write to {output}: {settings.describe()}")
+        return
+    with _Progress() as progress:
+        table = preparation.prepare(
+            table,
+            output,
+            settings,
+            device=device,
+            jobs=jobs,
+            resume=resume,
+            provenance={
+                "dataset": dataset,
+                "source": str(path.absolute()),
+                "seed": seed,
+            },
+            progress=progress,
+        )
+    if verbose:
+        for row in table[table["status"] != "ok"].itertuples():
+            click.echo(f"{row.image}: {row.status}, {row.reason}")
+    _print_summary(table)
+    if resume and progress.nothing_missing:
+        click.echo(f"{output} was finished already; nothing was missing")
+    else:
+        click.echo(f"written to {output}")
+
+
+def _print_summary(table: pd.DataFrame) -> None:
+    from featx import preparation
+    from featx.duplicates import conflicting
+
+    counts = preparation.count(table)
+    click.echo(f"{counts['n_total']} images, {counts['n_ok']} ok")
+    for status, reasons in counts["reasons"].items():
+        told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+        click.echo(f"  {status}: {counts['status'][status]} ({told})")
+    conflicts = conflicting(table)
+    if conflicts:
+        click.echo(f"  {conflicts} groups of byte-identical images have conflicting labels")
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then elsewhere."""
+
+    #: Seconds between lines.
+    every = 10.0
+
+    def __init__(self) -> None:
+        self.nothing_missing = False
+        self._bar: Any = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self.nothing_missing = done == total
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                unit="image",
+                desc="prepare",
+                disable=not sys.stderr.isatty(),
+            )
+            if done and self._bar.disable:
+                click.echo(f"{done} of {total} images were done before", err=True)
+            return
+        self._bar.update(1)
+        now = time.monotonic()
+        if self._bar.disable and (done == total or now - self._last >= self.every):
+            self._last = now
+            click.echo(f"{done} of {total} images", err=True)

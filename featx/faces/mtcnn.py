@@ -1,0 +1,98 @@
+"""MTCNN, the multi-task cascaded detector, with the weights that facenet-pytorch ships."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from featx.errors import FeatxError
+from featx.faces.face import Face
+
+#: What determines the result: the least face in pixels (of the possibly reduced image), the least
+#: scores of the three networks, and the ratio of neighbouring scales of the image pyramid.
+MIN_FACE = 20
+THRESHOLDS = (0.6, 0.7, 0.7)
+FACTOR = 0.709
+
+#: The long side, in pixels, beyond which faces are looked for in a smaller copy.
+DETECTION_SIDE = 1280
+
+
+class MTCNNDetector:
+    """Faces by MTCNN (Zhang et al. 2016, "Joint face detection and alignment", IEEE SPL 23(10)).
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+    Raises
+    ------
+    FeatxError
+        If facenet-pytorch is not installed.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        try:
+            from facenet_pytorch import MTCNN
+        except ImportError as error:
+            raise FeatxError(
+                f"face detection needs facenet-pytorch ({error}): pip install 'featx[extract]'"
+            ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # older torch warns of its own loader's default
+            self._network = MTCNN(
+                keep_all=True,
+                min_face_size=MIN_FACE,
+                thresholds=list(THRESHOLDS),
+                factor=FACTOR,
+                device=device,
+            )
+
+    def __call__(self, image: Image.Image) -> list[Face]:
+        """Return the faces of an RGB image, the largest first.
+
+        The memory and time of a very large image are bounded by looking in a copy whose long side
+        is `DETECTION_SIDE` pixels.
+        """
+        scale = min(1.0, DETECTION_SIDE / max(image.size))
+        if scale < 1:
+            small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+            reduced = image.resize(small, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        else:
+            reduced = image
+        if min(reduced.size) < MIN_FACE:
+            return []  # the pyramid would have no level, which MTCNN does not survive
+        boxes, scores, landmarks = self._detect(np.array(reduced))
+        if boxes is None:
+            return []
+        boxes, landmarks = boxes.astype(float), landmarks.astype(float)  # from dtype object
+        to_image = np.array([image.width / reduced.width, image.height / reduced.height])
+        return [
+            Face(
+                box * np.tile(to_image, 2),
+                float(score),
+                points * to_image,
+            )
+            for box, score, points in zip(boxes, scores, landmarks, strict=True)
+            if np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1]
+        ]
+
+    def _detect(self, pixels: np.ndarray) -> tuple:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return self._network.detect(pixels, landmarks=True)
+            except (IndexError, ValueError, RuntimeError) as error:
+                # A candidate wholly outside the image makes MTCNN lose count of its candidates
+                # (box and picture lists of unequal length). With a border they are all inside.
+                if isinstance(error, RuntimeError) and "memory" in str(error).lower():
+                    raise
+                border = max(pixels.shape) // 2
+                framed = np.pad(pixels, ((border, border), (border, border), (0, 0)))
+                boxes, scores, points = self._network.detect(framed, landmarks=True)
+                if boxes is not None:
+                    boxes, points = boxes - border, points - border
+                return boxes, scores, points
