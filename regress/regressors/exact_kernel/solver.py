@@ -19,7 +19,8 @@ from regress.regressors.exact_kernel.kernels import BLOCK_BYTES, Kernel, Rows, b
 #: LAPACK's divide and conquer counts its 2n² workspace in 32 bits, which end there.
 DIVIDE_AND_CONQUER_LIMIT = 32_000
 
-#: Largest eigenvalue over λ beyond which residuals would lose their sixth digit in float64.
+#: Largest eigenvalue over λ. Up to here residuals were right to 1e-8 years against extended
+#: precision; somewhere beyond, digits that matter go.
 CONDITION_LIMIT = 1e10
 
 
