@@ -40,7 +40,7 @@ SEARCH_SPACES: dict[str, dict[str, Any]] = {
     },
 }
 
-_STARTUP = 120.0  # s: imports on a busy machine, writing the model
+_STARTUP = 300.0  # s: imports on a busy machine, writing the model
 _ENDING = 60.0  # s: auto-sklearn closes its ensemble builder and loggers after the budget
 _PREDICTION = 1800.0  # s
 

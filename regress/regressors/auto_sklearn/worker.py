@@ -6,6 +6,7 @@ and ``result.json``. ``result.json`` comes last and whole, or not at all.
 """
 
 import collections
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -93,6 +94,18 @@ def logged_warnings(folder, limit=30):
         text if count == 1 else "%s (%d times)" % (text, count)
         for text, count in counts.most_common(limit)
     ]
+
+
+def keep_dask_local():
+    """Keep dask's status pages off the network; they listen on all interfaces otherwise."""
+    import autosklearn.util.dask as local
+
+    local.LocalCluster = functools.partial(
+        local.LocalCluster,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
+        silence_logs=50,
+    )
 
 
 def plain(value):
@@ -250,6 +263,7 @@ def fit(job, folder):
     from autosklearn.regression import AutoSklearnRegressor
 
     started = time.time()
+    keep_dask_local()
     data = read_data(folder)
     X, y, groups = data["X"], data["y"], data.get("groups")
     record, scratch = os.path.join(folder, "splits.txt"), os.environ["TMPDIR"]
