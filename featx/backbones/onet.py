@@ -21,7 +21,7 @@ FACE_48X48 = Preprocessing(
 )
 
 
-class ONet(mtcnn.ONet):  # type: ignore[misc]
+class ONet(mtcnn.ONet):
     """facenet-pytorch's ONet as a descriptor of faces.
 
     Its three outputs (face or not, box, landmarks) stay among the parameters, so that the
@@ -30,6 +30,7 @@ class ONet(mtcnn.ONet):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
+        """Build the network with random weights."""
         super().__init__(pretrained=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
