@@ -52,7 +52,7 @@ def bias(age: ArrayLike, predicted: ArrayLike) -> float:
 def cs(age: ArrayLike, predicted: ArrayLike, k: float = 5) -> float:
     """Return the cumulative score: the share of images with an absolute error of at most k years.
 
-    Geng, Zhou and Smith-Miles (2007), equation 9, as a share from 0 to 1. Errors are rounded to
+    Geng, Zhou and Smith-Miles (2007), as a share from 0 to 1. Errors are rounded to
     1e-9 years, so that a difference that is k but for floating point counts.
     """
     true, guess = _ages(age, predicted)

@@ -112,9 +112,9 @@ class MultinomialProblem:
         """Choose the coordinates of the search by the probabilities at the present weights."""
         p = softmax(self.coordinates @ self.weights[:-1] + self.weights[-1], axis=1)
         curvature, self.mixing = eigh(np.diag(p.mean(axis=0)) - p.T @ p / len(p))
-        # The first is 0: the same added to every class changes no probability.
-        curvature = curvature.clip(1e-9)
-        self.root = np.sqrt(np.vstack([np.outer(self.variances, curvature) + alpha, curvature]))
+        slopes = np.outer(self.variances, curvature.clip(0)) + alpha
+        # One is 0: the same added to every class changes no probability.
+        self.root = np.sqrt(np.vstack([slopes, np.where(curvature > 1e-9, curvature, 1.0)]))
 
     def unconditioned(self, flat: np.ndarray) -> np.ndarray:
         """Return the weights, shape (r + 1, K), of a point of the search."""

@@ -69,7 +69,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
     classes_ : ndarray of shape (K,), float64
         Class ages in years, ascending.
     coef_ : ndarray of shape (K, p), float64
-        Weights on the row-scaled features (see `decision_function`).
+        Weights on the row-scaled features (see `logits`).
     intercept_ : ndarray of shape (K,), float64
         Intercepts; -inf for a class that no target touches.
     alpha_ : float
@@ -162,7 +162,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
         }
         return self
 
-    def decision_function(self, X: np.ndarray) -> np.ndarray:
+    def logits(self, X: np.ndarray) -> np.ndarray:
         """Return the logits, shape (n, K); with "l2" scaling rows are brought to length 1 first."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
@@ -171,7 +171,7 @@ class SoftmaxRegressor(RegressorMixin, BaseEstimator):
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return the class probabilities, shape (n, K), in the order of `classes_`."""
-        return softmax(self.decision_function(X), axis=1)
+        return softmax(self.logits(X), axis=1)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the expected ages in years, shape (n,)."""
