@@ -93,7 +93,7 @@ class MobileFaceNet(nn.Module):
         self.linear1 = ConvolutionBlock(512, embedding, 1, linear=True)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (n, 3, 112, 96) to embeddings (n, 128), not normalised."""
