@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options import long_work
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -61,10 +63,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     show_default=True,
     help="Larger images are refused.",
 )
-@click.option("--resume", is_flag=True, help="Go on in a folder that holds a part of the work.")
-@click.option("--dry-run", is_flag=True, help="Read the labels, say what would be done, stop.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Recorded; nothing is random.")
-@click.option("-v", "--verbose", is_flag=True, help="Name each image that gives no crop.")
+@long_work
 def prepare(
     dataset: str,
     path: Path,
@@ -87,7 +86,8 @@ def prepare(
     with the columns path and age, and optionally image, subject, gender, fold, age_group).
 
     Writes images.csv, a row for every image whatever became of it; prepare.json, how it was made;
-    and the crops, as PNG.
+    and the crops, as PNG. Nothing is random, the seed is only recorded. -v names each image that
+    gives no crop.
     """
     from featx import preparation
     from featx.datasets import read_dataset

@@ -42,6 +42,7 @@ class CropJournal:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """Look at what the folder holds; nothing is written before the journal is entered."""
         self.folder = folder
         self.path = folder / _NAME
         self._settings = dict(settings)
@@ -131,7 +132,7 @@ class CropJournal:
         """Open the journal for writing; only one run at a time may."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._stream = open(self.path, "ab")
+            self._stream = self.path.open("ab")
             _lock(self._stream, self.folder)
             self._stream.truncate(self._whole)
         except OSError as error:
@@ -181,6 +182,6 @@ def _lock(stream: IO[bytes], folder: Path) -> None:
         # A file system without locks: nothing to be done about it.
 
 
-def _record(row: Mapping[str, Any]) -> dict[str, Any]:
+def _record(row: Mapping[Any, Any]) -> dict[str, Any]:
     found = {name: row[name] for name in NUMERIC if name != "age" and pd.notna(row[name])}
     return {"status": row["status"], "reason": own_reason(row["reason"]), **found}

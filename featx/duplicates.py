@@ -26,16 +26,16 @@ def mark_duplicates(table: pd.DataFrame) -> None:
     taking_part = (table["sha256"] != "") & (table["status"] != "excluded")
     repeated = table["sha256"].duplicated(keep=False)  # spares the loop the lone images
     for _, group in table[taking_part & repeated].groupby("sha256", sort=False):
-        first, others = group.index[0], group.index[1:]
-        if table.at[first, "status"] == "corrupt":
+        first, others = group.iloc[0], list(group.index[1:])
+        if first["status"] == "corrupt":
             table.loc[others, "status"] = "corrupt"
-            table.loc[others, "reason"] = table.at[first, "reason"]
+            table.loc[others, "reason"] = first["reason"]
             continue
-        if not len(others):
+        if not others:
             continue
         table.loc[others, "status"] = "duplicate"
-        table.loc[others, "duplicate_of"] = table.at[first, "image"]
-        table.loc[others, "reason"] = f"byte-identical: to {table.at[first, 'image']}"
+        table.loc[others, "duplicate_of"] = first["image"]
+        table.loc[others, "reason"] = f"byte-identical: to {first['image']}"
         conflict = _conflict(group)
         if conflict:
             said = table.loc[group.index, "reason"]

@@ -22,7 +22,11 @@ FORMATS = (
 
 #: What an image file's name ends with, in lower case.
 EXTENSIONS = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga", ".pcx", ".sgi", ".ico"]
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".bmp"),
+        *(".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga"),
+        *(".pcx", ".sgi", ".ico"),
+    }
 )
 
 # EXIF 2.32, tag 0x0112: how the stored rows and columns have to be turned to be upright.

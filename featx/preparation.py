@@ -86,18 +86,19 @@ def prepare(
     first = table[(table["status"] == "ok") & ~_repeated(table)]
     crops = pd.Series(crop_names(table["image"]), index=table.index)
 
-    records = {row: journal.get(table.at[row, "sha256"], crops[row]) or {} for row in first.index}
+    records = {
+        row: journal.get(str(table.at[row, "sha256"]), crops[row]) or {} for row in first.index
+    }
     missing = [row for row, record in records.items() if not record]
     done = len(first) - len(missing)
     if progress:
         progress(done, len(first))
-    detector = settings.detector != "none"
-    device = _device(device) if detector else "cpu"
-    tasks = [(row, table.at[row, "path"], str(out / crops[row])) for row in missing]
+    device = _device(device) if settings.detector != "none" else "cpu"
+    tasks = [(row, str(table.at[row, "path"]), str(out / crops[row])) for row in missing]
     with journal:
         for row, record in _crop_all(tasks, settings, device, _jobs(jobs, len(tasks), device)):
             records[row] = record
-            journal.append(table.at[row, "sha256"], crops[row], record)
+            journal.append(str(table.at[row, "sha256"]), crops[row], record)
             done += 1
             if progress:
                 progress(done, len(first))
@@ -170,7 +171,7 @@ def _hash_sources(table: pd.DataFrame) -> None:
 
     def digest(path: str) -> tuple[str, str]:
         try:
-            with open(path, "rb") as stream:
+            with Path(path).open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest(), ""
         except FileNotFoundError:
             return "", "not there"
@@ -182,7 +183,7 @@ def _hash_sources(table: pd.DataFrame) -> None:
     table["sha256"] = [sha256 for sha256, _ in found]
     if len(table) and all(reason == "not there" for _, reason in found):
         raise FeatxError(
-            f"none of the {len(table)} images is there, the first of them {table.at[0, 'path']}"
+            f"none of the {len(table)} images is there, the first of them {table['path'].iloc[0]}"
         )
     for row, (_, reason) in enumerate(found):
         if reason and table.at[row, "status"] == "ok":

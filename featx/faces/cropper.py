@@ -55,6 +55,7 @@ class CropSettings:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        """Fill in the default size and refuse what cannot be."""
         if self.crop not in ("aligned", "margin"):
             raise unknown("crop", self.crop, ["aligned", "margin"])
         if self.detector not in (*detector_names(), "none"):
@@ -119,7 +120,10 @@ def crop_file(source: str, target: str, settings: CropSettings, device: str) -> 
     if settings.detector == "none":
         crop = fit(image, settings.size)
     else:
-        faces = _detect(image, settings.detector, device)
+        try:
+            faces = _detect(image, settings.detector, device)
+        except (IndexError, ValueError, RuntimeError) as error:  # one odd image stops no run
+            return {"status": "no_face", "reason": f"detector failed: {error}".splitlines()[0]}
         if not faces:
             return {"status": "no_face", "reason": "no face found"}
         found = _columns(faces[0])

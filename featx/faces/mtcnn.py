@@ -35,6 +35,7 @@ class MTCNNDetector:
     """
 
     def __init__(self, device: str = "cpu") -> None:
+        """Load the three networks."""
         try:
             from facenet_pytorch import MTCNN
         except ImportError as error:
