@@ -120,7 +120,8 @@ def compare(
     pairs = [(i, j) for i in range(len(ranked)) for j in range(i + 1, len(ranked))]
     permutations = max(9_999, 200 * len(pairs))
     cells, ages = _age_cells(errors)
-    columns = [_per_method(errors), _per_pair(errors, pairs), cells]
+    differences = _per_pair(errors, pairs)
+    columns = [_per_method(errors), differences, cells]
     sums, counts = (np.hstack([block[k] for block in columns]) for k in (0, 1))
     if len(sums) > 1:
         low, high = percentile_interval(bootstrap_ratios(sums, counts, bootstrap, seed), CONFIDENCE)
@@ -135,7 +136,7 @@ def compare(
             for rank, (run, name) in enumerate(zip(ranked, names, strict=True))
         ]
     )
-    tests = _tests(errors, pairs, lows[1], highs[1], permutations, seed)
+    tests = _tests(errors, pairs, differences, lows[1], highs[1], permutations, seed)
     return Comparison(
         ranked,
         names,
@@ -226,6 +227,7 @@ def _row(
     folds = run.info.get("folds", {})
     in_clusters = _cluster_means(errors, rank)
     counts = run.info.get("counts", {})
+    fold_mean = metrics.r2_fold_mean(y, predicted, run.predictions["fold"])
     return {
         "rank": rank + 1,
         "method": name,
@@ -243,7 +245,8 @@ def _row(
         f"lower_quartile_{errors.unit}_mae": float(np.percentile(in_clusters, 25)),
         f"upper_quartile_{errors.unit}_mae": float(np.percentile(in_clusters, 75)),
         "r2_pooled": float(metrics.r2(y, predicted)),
-        "r2_fold_mean": float(metrics.r2_fold_mean(y, predicted, run.predictions["fold"])),
+        "r2_fold_mean": fold_mean.value,
+        "r2_folds": fold_mean.n_folds,
         f"cs{CS_YEARS}": float(metrics.cs(y, predicted, CS_YEARS)),
         "rmse": float(metrics.rmse(y, predicted)),
         "bias": float(metrics.bias(y, predicted)),
@@ -265,34 +268,29 @@ def _cluster_means(errors: ErrorTable, method: int) -> np.ndarray:
 def _tests(
     errors: ErrorTable,
     pairs: Sequence[tuple[int, int]],
+    differences: tuple[np.ndarray, np.ndarray],
     low: np.ndarray,
     high: np.ndarray,
     permutations: int,
     seed: int,
 ) -> pd.DataFrame:
-    rows = []
-    for k, (i, j) in enumerate(pairs):
-        both = errors.present[:, i] & errors.present[:, j]
-        n = int(both.sum())
-        first = errors.total(np.where(both, errors.absolute[:, i], 0.0))
-        second = errors.total(np.where(both, errors.absolute[:, j], 0.0))
-        shared = errors.total(both.astype(float)) > 0
-        rows.append(
-            {
-                "first": errors.names[i],
-                "second": errors.names[j],
-                "difference": float((first - second).sum() / n) if n else np.nan,
-                "low": low[k],
-                "high": high[k],
-                "p": sign_flip_test(first[shared], second[shared], permutations, seed),
-                "n_images": n,
-                f"n_{errors.unit}s": int(shared.sum()),
-            }
-        )
-    columns = ["first", "second", "difference", "low", "high", "p"]
-    tests = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns, dtype=float)
-    tests.insert(6, "p_holm", holm(tests["p"].to_numpy(float)))
-    return tests
+    sums, counts = differences
+    n = counts.sum(axis=0)
+    units = (counts > 0).sum(axis=0)
+    p = np.where(units > 1, sign_flip_test(sums, permutations, seed), np.nan)
+    return pd.DataFrame(
+        {
+            "first": np.array([errors.names[i] for i, _ in pairs], dtype=object),
+            "second": np.array([errors.names[j] for _, j in pairs], dtype=object),
+            "difference": np.divide(sums.sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0),
+            "low": low,
+            "high": high,
+            "p": p,
+            "p_holm": holm(p),
+            "n_images": n.astype(int),
+            f"n_{errors.unit}s": units,
+        }
+    )
 
 
 def _by_age(

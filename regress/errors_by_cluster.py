@@ -84,10 +84,11 @@ def align_errors(runs: Sequence[Run], names: Sequence[str]) -> ErrorTable:
             differ = common[(own.loc[common, column] != facts.loc[common, column]).to_numpy()]
             if len(differ):
                 image = differ[0]
+                earlier = next(r.folder for r in runs if (r.predictions["image"] == image).any())
                 raise FeatxError(
-                    f"image {image!r} has {column} {facts.loc[image, column]} in one run and "
-                    f"{own.loc[image, column]} in {name} ({run.folder}); these are not the same "
-                    "images or labels, so their errors do not compare"
+                    f"image {image!r} has {column} {facts.loc[image, column]} in {earlier} and "
+                    f"{own.loc[image, column]} in {run.folder}: these are not the same images or "
+                    "labels, so their errors do not compare; make both from one image table"
                 )
         facts = pd.concat([facts, own.loc[own.index.difference(facts.index)]])
     assert facts is not None

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
 
 _BLOCK = 4_000_000  # bootstrap weights, or flipped values, held in memory at a time
-_MANY = 2000  # clusters above which swapping at random takes long and tells nothing more
 
 
 def bootstrap_ratios(
@@ -88,51 +86,49 @@ def normal_interval(errors: np.ndarray) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def sign_flip_test(
-    first: np.ndarray, second: np.ndarray, n_resamples: int = 9999, seed: int = 0
-) -> float:
-    """Return the two-sided p-value of a paired permutation test over clusters.
+def sign_flip_test(changes: np.ndarray, n_resamples: int = 9999, seed: int = 0) -> np.ndarray:
+    """Return two-sided p-values of paired permutation tests over clusters, one a column.
 
-    Under the null hypothesis the two methods' errors on a subject could be swapped; the statistic
-    is the sum over subjects of the difference, that is, the difference in mean absolute error
-    times the number of images. Exact where 2^clusters is at most `n_resamples`; above 2,000
-    clusters (images without subjects) the statistic is normal for all purposes and its null
-    variance, the sum of squared differences, is used instead of random swaps.
+    Under the null hypothesis the two methods' errors on a subject could be swapped, which flips
+    the sign of the subject's change; the statistic is the sum of the changes, that is, the
+    difference in mean absolute error times the number of images. All columns share the flips.
+    Exact where there are no more than `n_resamples` ways to flip, else ``(1 + reached) / (1 + n)``.
+    (`scipy.stats.permutation_test` gives the same one pair at a time; the 120 pairs of 16 methods
+    took it 17 s, which are one matrix product here.)
 
     Parameters
     ----------
-    first, second : ndarray of shape (clusters,)
-        Sum of absolute errors in each cluster, over the images both methods predicted.
+    changes : ndarray of shape (clusters, columns)
+        For each cluster the sum of absolute errors of the first method minus that of the second,
+        over the images both predicted; 0 where there are none.
     n_resamples : int
-        Number of random swaps.
+        Number of random flips.
     seed : int
-        Seed of the swaps.
+        Seed of the flips.
 
     Returns
     -------
-    float
-        NaN for fewer than two clusters, for which there is nothing to permute.
+    ndarray of shape (columns,), float64
+
+    References
+    ----------
+    Phipson and Smyth, Permutation p-values should never be zero, Stat. Appl. Genet. Mol. Biol. 9,
+    2010.
     """
-    if len(first) < 2:
-        return float("nan")
-    if len(first) > _MANY:
-        change = first - second
-        scale = float(np.sqrt(np.sum(change**2)))
-        return float(2 * stats.norm.sf(abs(np.sum(change)) / scale)) if scale else 1.0
-    result = stats.permutation_test(
-        (first, second),
-        _difference,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=n_resamples,
-        batch=max(1, _BLOCK // len(first)),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
-
-
-def _difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.sum(first - second, axis=axis)
+    clusters = len(changes)
+    observed = np.abs(changes.sum(axis=0))
+    least = observed - 1e-9 * np.abs(changes).sum(axis=0)  # equal but for rounding counts
+    if clusters < 63 and 2**clusters <= n_resamples:
+        ways = np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1
+        return (np.abs((2.0 * ways - 1) @ changes) >= least).mean(axis=0)
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK // max(clusters, 1))
+    reached = np.ones(changes.shape[1])
+    for start in range(0, n_resamples, block):
+        size = (min(block, n_resamples - start), clusters)
+        flips = 2.0 * rng.integers(0, 2, size, dtype=np.int8) - 1
+        reached += (np.abs(flips @ changes) >= least).sum(axis=0)
+    return reached / (n_resamples + 1)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -89,18 +89,19 @@ def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
     ]
     rows = np.arange(len(names))[::-1]
     with style():
-        step = 0.52 if narrow else 0.38
+        step = 0.58 if narrow else 0.38
         figure = Figure(figsize=(width, 0.8 + step * len(names)))
         axes = figure.subplots()
+        spread = 0.18 if narrow else 0.26
         for row, value in zip(rows, values, strict=True):
             if len(value) <= 1000:
-                jitter = np.random.default_rng(0).uniform(-0.26, 0.26, len(value))
-                axes.plot(value, row + jitter, ".", ms=3, mew=0, color=SERIES[0], alpha=0.35)
+                jitter = np.random.default_rng(0).uniform(-spread, spread, len(value))
+                axes.plot(value, row + jitter, ".", ms=4, mew=0, color=SERIES[0], alpha=0.45)
         axes.boxplot(
             values,
             positions=rows,
             orientation="horizontal",
-            widths=0.6,
+            widths=0.42 if narrow else 0.6,
             showfliers=max(map(len, values)) > 1000,
             flierprops={"marker": ".", "ms": 2, "mec": MUTED},
             medianprops={"color": INK, "lw": 1.6},
@@ -124,7 +125,7 @@ def _label_rows(axes: Axes, rows: np.ndarray, names: tuple[str, ...], narrow: bo
         axes.set_yticks([])
         for row, name in zip(rows, names, strict=True):
             axes.text(
-                0.005, row + 0.34, shorten(name, 52), fontsize=8, va="bottom",
+                0.005, row + 0.27, shorten(name, 52), fontsize=8, va="bottom",
                 transform=axes.get_yaxis_transform(), parse_math=False,
             )  # fmt: skip
         axes.set_ylim(-0.5, len(names) - 0.25)
@@ -167,11 +168,11 @@ def scatter(comparison: Comparison, width: float = 7.2) -> Figure:
 def scatter_panel(comparison: Comparison, method: int) -> Figure:
     """Draw one panel of `scatter` as a figure of its own, with the same limits as the others."""
     with style():
-        figure = Figure(figsize=(2.7, 2.75))
+        figure = Figure(figsize=(2.4, 2.4))
         axes = figure.subplots()
         _scatter_panel(axes, comparison, method, titled=False)
-        axes.set_xlabel("true age (years)")
-        axes.set_ylabel("predicted age (years)")
+        axes.set_xlabel("true age (years)", fontsize=8.5)
+        axes.set_ylabel("predicted age", fontsize=8.5)
     return figure
 
 
@@ -277,6 +278,7 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
         axes.tick_params(labelbottom=False)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("mean absolute error (years)")
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         _legend(figure, axes, comparison, width)
     return figure
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from featx import __version__
@@ -58,6 +60,7 @@ def render(comparison: Comparison, folder: Path, title: str | None = None) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
     conditions = passport(comparison.runs)
     header, rows = tables.ranking(comparison)
     return environment.get_template("page.html.j2").render(
@@ -86,6 +89,11 @@ def render(comparison: Comparison, folder: Path, title: str | None = None) -> st
         date=datetime.datetime.now().astimezone().date().isoformat(),
         version=__version__,
     )
+
+
+def breakable(name: str) -> Markup:
+    """Escape a name and let lines break after its punctuation."""
+    return Markup("<wbr>").join(re.split(r"(?<=[:,=/_.-])", name))
 
 
 def headline(comparison: Comparison) -> dict[str, Any]:
@@ -117,15 +125,22 @@ def headline(comparison: Comparison) -> dict[str, Any]:
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     """The passport in one line, above the numbers: label and value, of what all runs share."""
     shared = dict(passport(comparison.runs).shared)
-    wanted = ("Data set", "Images", "Backbone", "Protocol", "Folds", "Split hash", "Seed")
+    wanted = ("Data set", "Backbone", "Protocol", "Folds", "Split hash", "Seed")
     facts = [(label, shared[label]) for label in wanted if shared.get(label, "not") != "not"]
-    subjects = sorted(set(comparison.table["n_subjects"]))
-    span = f"{subjects[0]:,}" if len(subjects) == 1 else f"{subjects[0]:,} to {subjects[-1]:,}"
-    facts.insert(2, ("Subjects", span if subjects[-1] else "unknown"))
+    table = comparison.table
+    totals = _span(table["n_total"])
+    images = f"{_span(table['n_images'])} of {totals}"
+    subjects = _span(table["n_subjects"]) if table["n_subjects"].max() else "unknown"
+    facts[1:1] = [("Images evaluated", images), ("Subjects", subjects)]
     dropped = {statuses(run) for run in comparison.runs}
     if len(dropped) == 1 and dropped != {""}:
         facts.insert(2, ("Rows by status", dropped.pop()))
     return facts
+
+
+def _span(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _bars(comparison: Comparison) -> list[dict[str, float] | None]:

@@ -40,6 +40,8 @@ def passport(runs: Sequence[Run]) -> Passport:
     shared, differing, columns = [], [], []
     for label, describe in _FIELDS:
         values = [describe(run) or UNKNOWN for run in runs]
+        if label in _OPTIONAL and set(values) == {UNKNOWN}:
+            continue
         if len(set(values)) == 1:
             shared.append((label, values[0]))
         else:
@@ -129,8 +131,20 @@ def _features_hash(run: Run) -> str:
     return _hash(features.get("layer_sha256") or features.get("sha256"))
 
 
-def _input_size(run: Run) -> str:
-    return _provenance("input_size")(run)
+def _margin(run: Run) -> str:
+    crop = _provenance("crop")(run)
+    return _provenance("margin")(run) if crop in ("", "margin") else f"none ({crop} crop)"
+
+
+def _versions(*path: str) -> Callable[[Run], str]:
+    def describe(run: Run) -> str:
+        record = run.info.get("features", {})
+        for key in (*path, "versions"):
+            record = _parsed(record)
+            record = record.get(key) if isinstance(record, dict) else None
+        return plain(record)
+
+    return describe
 
 
 _FIELDS: tuple[tuple[str, Callable[[Run], str]], ...] = (
@@ -140,9 +154,9 @@ _FIELDS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("Rows by status", statuses),
     ("Face detector", _provenance("detector")),
     ("Crop", _provenance("crop")),
-    ("Margin", _provenance("margin")),
-    ("Input size", _input_size),
-    ("Mirroring", _provenance("flip")),
+    ("Margin", _margin),
+    ("Network input", _provenance("input_size")),
+    ("Averaged with mirror image", _provenance("mirror")),
     ("Backbone", _provenance("backbone")),
     ("Weights", _provenance("weights")),
     (
@@ -151,6 +165,7 @@ _FIELDS: tuple[tuple[str, Callable[[Run], str]], ...] = (
             find(run.info.get("features", {}).get("provenance", {}), "weights_sha256")
         ),
     ),
+    ("Weights trained on", _provenance("weights_trained_on")),
     ("Precision", _provenance("precision")),
     ("Layer", lambda run: plain(run.info.get("layer"))),
     ("Layer sha256", _features_hash),
@@ -159,9 +174,13 @@ _FIELDS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("Split hash", lambda run: _hash(run.info.get("split_hash"))),
     ("Folds", _folds),
     ("Seed", lambda run: plain(run.info.get("seed"))),
-    ("Versions", lambda run: plain(run.info.get("versions"))),
-    ("Extracted with", _provenance("versions")),
+    ("Regressed with", lambda run: plain(run.info.get("versions"))),
+    ("Extracted with", _versions("context")),
+    ("Prepared with", _versions("provenance", "prepare")),
 )
+
+#: Left out where no run recorded it; anything else that is missing is said to be.
+_OPTIONAL = ("Weights trained on", "Extracted with", "Prepared with")
 
 _BUDGETS = ("time_budget", "run_time_limit", "search_space", "memory_limit")
 

@@ -41,7 +41,7 @@ def statistics_tables(comparison: Comparison) -> list[StatisticsTable]:
         entries = dict.fromkeys(key for _, statistics in members for key in statistics)
         rows = [
             (
-                key.replace("_", " ").replace(".", ": "),
+                key.removeprefix("statistics.").replace("_", " ").replace(".", ": "),
                 [describe(statistics.get(key)) for _, statistics in members],
             )
             for key in entries
