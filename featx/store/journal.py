@@ -163,7 +163,7 @@ def read_head(stream: BinaryIO) -> dict[str, Any]:
     return head
 
 
-def count_rows(stream: BinaryIO) -> Iterator[list[str]]:
+def statuses(stream: BinaryIO) -> Iterator[list[str]]:
     """Yield the statuses of each whole record behind the head, without unpacking the values."""
     while (payload := _read_record(stream, _ROWS)) is not None:
         (size,) = struct.unpack_from("<Q", payload)

@@ -1,0 +1,26 @@
+"""`featx inspect`: what is inside a features file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
+def inspect(file: Path, as_json: bool, verbose: bool) -> None:
+    """Show what a features FILE holds: provenance, images and layers.
+
+    Takes a .partial too, and says how far it has come.
+    """
+    from featx.store.inspection import describe, summarize
+
+    summary = summarize(file)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo(describe(summary))
