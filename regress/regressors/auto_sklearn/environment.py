@@ -27,6 +27,8 @@ _PROBE = (
     "import json, platform, autosklearn, autosklearn.regression, h5py;"
     "print(json.dumps([platform.python_version(), autosklearn.__version__]))"
 )
+#: Folders of the users' own that this process has tried; a try is an import of some seconds.
+_WORKING: set[Path] = set()
 _UV_FRAME = " \u00d7\u2502\u2570\u251c\u2500\u25b6"  # what uv draws beside its messages
 _ADVICE = (
     "put a python3.9 on PATH, or run `uv python install 3.9` where there is a network, or set "
@@ -80,12 +82,15 @@ def ensure(folder: str | Path | None = None, progress: Callable[[str], object] =
         if _marker(place):  # built while we waited
             return _python(place)
         if _is_foreign(place):
+            if place in _WORKING:
+                return _python(place)
             found = _probe(_python(place))
             if isinstance(found, str):
                 raise FeatxError(
                     f"{place} is not an environment with auto-sklearn {VERSION}: {found}; give "
                     f"another folder ({VARIABLE}) or remove this one and it is built there"
                 )
+            _WORKING.add(place)
             return _python(place)
         _build(place, lock, progress)
     return _python(place)
@@ -154,8 +159,11 @@ def _probe(python: Path) -> list[str] | str:
         return f"{python} does not run ({error})"
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["it does not run"])[-1][:300]
-    versions: list[str] = json.loads(done.stdout.strip().splitlines()[-1])
-    if versions[1] != VERSION:
+    try:
+        versions = [str(version) for version in json.loads(done.stdout.splitlines()[-1])]
+    except (IndexError, ValueError):
+        return f"{python} is no Python interpreter"
+    if versions[1:] != [VERSION]:
         return f"it has auto-sklearn {versions[1]}"
     return versions
 

@@ -55,9 +55,9 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     time_budget : float, default=43200
-        Seconds for the search of one fit; 12 h as in the cascaded fine-tuning paper. The refit of
-        the ensemble's members comes on top: each at most `run_time_limit`, all of them together
-        at most `time_budget` (but no less than 120 s).
+        Seconds for the search of one fit, at least 30; 12 h as in the cascaded fine-tuning paper.
+        The refit of the ensemble's members comes on top: each at most `run_time_limit`, all of
+        them together at most `time_budget` (but no less than 120 s).
     run_time_limit : float, default=3600
         Seconds for one model (all inner folds of it). auto-sklearn caps it at half the budget.
     memory_limit : int, default=3072
@@ -187,7 +187,7 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         if self.search_space not in SEARCH_SPACES:
             raise unknown("search space", self.search_space, SEARCH_SPACES)
         for name, least in (
-            ("time_budget", 10),
+            ("time_budget", 30),
             ("run_time_limit", 1),
             ("memory_limit", 1),
             ("inner_folds", 2),
@@ -242,9 +242,10 @@ def _why_nothing_succeeded(result: dict[str, Any], regressor: AutoSklearnRegress
     reasons = [f"none of auto-sklearn's {len(runs)} runs succeeded within {budget}: {told}"]
     crashes = Counter(run["error"][-200:] for run in runs if run["status"] == "crashed")
     reasons += [f"commonest error: {text}" for text, _ in crashes.most_common(1) if text]
+    other = " or take the fast search space (--search-space fast)"
     advice = {
         "timeout": "raise the time budget and the limit of a run (--time-budget, "
-        "--run-time-limit) or take the fast search space (--search-space fast)",
+        f"--run-time-limit){other if regressor.search_space != 'fast' else ''}",
         "memory_out": f"raise the memory limit of {regressor.memory_limit} MB (--memory-limit)",
     }
     reasons += [advice[status] for status, _ in counts.most_common() if status in advice]
@@ -253,7 +254,7 @@ def _why_nothing_succeeded(result: dict[str, Any], regressor: AutoSklearnRegress
 
 def _why_it_failed(error: str, regressor: AutoSklearnRegressor) -> str:
     text = " ".join(error.split())[:600]
-    if "memory" in text.lower():
+    if any(word in text.lower() for word in ("memory", "memout")):
         text += f"; raise the memory limit of {regressor.memory_limit} MB (--memory-limit)"
     elif "Dummy prediction failed" in text or "no time left" in text:
         text += "; raise the time budget (--time-budget)"

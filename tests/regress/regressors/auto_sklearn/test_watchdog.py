@@ -24,22 +24,6 @@ exec(sys.argv[2])
 """
 
 
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie that nobody reaped does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
-
-
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 def arguments(tmp_path: Path, what: str, seconds: float = 60, owner: int | None = None):
     folder = tmp_path / "job"
     folder.mkdir(exist_ok=True)
@@ -48,49 +32,46 @@ def arguments(tmp_path: Path, what: str, seconds: float = 60, owner: int | None 
     return [*command, str(tmp_path / "pids"), what]
 
 
-def pids(tmp_path: Path) -> list[int]:
-    wait_until((tmp_path / "pids").exists)
-    return [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-
-
 @pytest.mark.parametrize(
     ("what", "status"),
     [("sys.exit(0)", 0), ("sys.exit(7)", 7), ("os.kill(os.getpid(), 9)", 128 + 9)],
 )
-def test_the_commands_status_comes_back_and_what_it_left_running_is_killed(tmp_path, what, status):
+def test_the_commands_status_comes_back_and_what_it_left_running_is_killed(
+    tmp_path, processes, what, status
+):
     done = subprocess.run(arguments(tmp_path, what), timeout=60)
     assert done.returncode == status
-    wait_until(lambda: not any(map(alive, pids(tmp_path))))
+    processes.wait_until_dead(processes.written(tmp_path / "pids"))
     assert (tmp_path / "job").exists()  # the owner lives and reads the results
 
 
-def test_the_deadline_kills_the_whole_group(tmp_path):
+def test_the_deadline_kills_the_whole_group(tmp_path, processes):
     started = time.monotonic()
     done = subprocess.run(arguments(tmp_path, "time.sleep(600)", seconds=1.5), timeout=60)
     assert done.returncode == watchdog.DEADLINE_PASSED
     assert time.monotonic() - started < 30
-    wait_until(lambda: not any(map(alive, pids(tmp_path))))
+    processes.wait_until_dead(processes.written(tmp_path / "pids"))
 
 
-def test_being_stopped_kills_the_group_and_removes_the_folder(tmp_path):
+def test_being_stopped_kills_the_group_and_removes_the_folder(tmp_path, processes):
     process = subprocess.Popen(arguments(tmp_path, "time.sleep(600)"))
-    started = pids(tmp_path)
-    assert all(map(alive, started))
+    started = processes.written(tmp_path / "pids")
+    assert all(map(processes.alive, started))
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == watchdog.STOPPED
-    wait_until(lambda: not any(map(alive, started)))
+    processes.wait_until_dead(started)
     assert not (tmp_path / "job").exists()
 
 
-def test_the_owners_sigkill_kills_the_group_and_removes_the_folder(tmp_path):
+def test_the_owners_sigkill_kills_the_group_and_removes_the_folder(tmp_path, processes):
     code = (
         "import os, subprocess, sys\n"
         "args = sys.argv[1:]; args[4] = str(os.getpid())\n"
         "subprocess.Popen(args, start_new_session=True).wait()"
     )
     owner = subprocess.Popen([sys.executable, "-c", code, *arguments(tmp_path, "time.sleep(600)")])
-    started = pids(tmp_path)
+    started = processes.written(tmp_path / "pids")
     owner.kill()
     owner.wait()
-    wait_until(lambda: not any(map(alive, started)))
-    wait_until(lambda: not (tmp_path / "job").exists())
+    processes.wait_until_dead(started)
+    processes.wait_until(lambda: not (tmp_path / "job").exists())
