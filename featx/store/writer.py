@@ -91,7 +91,6 @@ class FeaturesWriter:
         self._filters = schema.filters(compression)
         self._images = schema.image_columns(table)
         self._dtype = np.dtype(dtype).newbyteorder("<")
-        self._level = 0 if compression == "none" else 1  # of the journal
         self._resume = resume
         provenance = schema.plain(provenance)
         self._plan = {
@@ -192,7 +191,7 @@ class FeaturesWriter:
         bad = np.array([text != "ok" for text in statuses], dtype=bool)
         stored = {name: self._converted(name, features[name], bad) for name in self.layers}
         try:
-            self._open_journal().append(Record(statuses, reasons, stored), self._level)
+            self._open_journal().append(Record(statuses, reasons, stored))
         except OSError as error:
             raise self._stopped(error) from error
         self._note(statuses, reasons)
