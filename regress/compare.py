@@ -316,7 +316,10 @@ def _by_age(
         for d, start in enumerate(decades)
         if counts[cell := m * len(decades) + d]
     ]
-    return pd.DataFrame(rows).rename(columns={"n_clusters": f"n_{errors.unit}s"})
+    table = pd.DataFrame(rows)
+    if errors.unit == "image":
+        return table.drop(columns="n_clusters")
+    return table.rename(columns={"n_clusters": f"n_{errors.unit}s"})
 
 
 def _by_subject(errors: ErrorTable) -> pd.DataFrame:

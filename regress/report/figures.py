@@ -157,7 +157,7 @@ def scatter(comparison: Comparison, width: float = 7.2) -> Figure:
             if k >= len(comparison.names):
                 axes.set_visible(False)
                 continue
-            _scatter_panel(axes, comparison, k)
+            _scatter_panel(axes, comparison, k, round(13 * width / columns))
             if k + columns >= len(comparison.names):
                 axes.tick_params(labelbottom=True)
         figure.supxlabel("true age (years)", fontsize=9)
@@ -170,13 +170,13 @@ def scatter_panel(comparison: Comparison, method: int) -> Figure:
     with style():
         figure = Figure(figsize=(2.4, 2.4))
         axes = figure.subplots()
-        _scatter_panel(axes, comparison, method, titled=False)
+        _scatter_panel(axes, comparison, method)
         axes.set_xlabel("true age (years)", fontsize=8.5)
         axes.set_ylabel("predicted age", fontsize=8.5)
     return figure
 
 
-def _scatter_panel(axes: Axes, comparison: Comparison, method: int, titled: bool = True) -> None:
+def _scatter_panel(axes: Axes, comparison: Comparison, method: int, letters: int = 0) -> None:
     predictions = comparison.runs[method].predictions
     low, high = age_limits(comparison)
     n = sum(len(run.predictions) for run in comparison.runs)
@@ -200,9 +200,9 @@ def _scatter_panel(axes: Axes, comparison: Comparison, method: int, titled: bool
             0.03, 0.97, f"{outside} outside", transform=axes.transAxes, va="top", fontsize=7.5,
             color=MUTED,
         )  # fmt: skip
-    if titled:
+    if letters:
         mae = comparison.table["mae"][method]
-        title = "\n".join(textwrap.wrap(shorten(comparison.names[method], 56), 30))
+        title = "\n".join(textwrap.wrap(shorten(comparison.names[method], 2 * letters), letters))
         axes.set_title(f"{title}\nMAE {mae:.2f}", fontsize=8, parse_math=False)
 
 

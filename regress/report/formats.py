@@ -48,7 +48,7 @@ def duration(seconds: float) -> str:
     """Write seconds as people say them: ``12.3 s``, ``4 min 05 s``, ``13 h 20 min``."""
     if not math.isfinite(seconds):
         return NOTHING
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 3600:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,9 +28,17 @@ _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _LINK = "{http://www.w3.org/1999/xlink}href"
 
 
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """Enter the drawing settings; a letter the font lacks is a box in the PNG, and no matter."""
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def save(figure: Figure, stem: Path) -> None:
     """Write a figure as PNG (200 dots an inch, white) and SVG beside each other, atomically."""
-    with style():
+    with _drawing():
         with writing(stem.with_suffix(".png")) as temporary, temporary.open("wb") as out:
             FigureCanvasAgg(figure)
             figure.savefig(out, format="png", dpi=200, facecolor="white")
@@ -51,7 +62,7 @@ def inline_svg(figure: Figure, prefix: str, description: str) -> str:
         What the figure shows, for those who cannot see it.
     """
     raw = io.BytesIO()
-    with style():
+    with _drawing():
         FigureCanvasSVG(figure)
         figure.savefig(raw, format="svg", transparent=True, dpi=150, metadata=_NO_METADATA)
     root = ET.fromstring(raw.getvalue())
@@ -64,7 +75,7 @@ def inline_svg(figure: Figure, prefix: str, description: str) -> str:
     root.set("style", f"width:{width * 4 / 3:.0f}px;aspect-ratio:{width:.1f}/{height:.1f}")
     root.set("role", "img")
     root.set("aria-label", description)
-    return ET.tostring(root, encoding="unicode", method="html")
+    return ET.tostring(root, encoding="unicode")
 
 
 def _tidy(element: ET.Element, prefix: str) -> None:
