@@ -71,10 +71,11 @@ def read_csv(path: str | Path) -> pd.DataFrame:
             f"{rows['path'].iloc[0]}; relative paths start at the table's folder"
         )
     labelled = np.zeros(len(rows), bool)
-    for column, reason in (("age_group", "no age group"), ("age", "no age")):
-        if column in rows:
-            labelled |= ~rows[column].astype(str).str.lower().isin(_MISSING).to_numpy()
-            unlabelled = reason
+    if "age_group" in rows:
+        labelled |= ~rows["age_group"].str.lower().isin(_MISSING).to_numpy()
+    if "age" in rows:
+        labelled |= rows["age"].notna().to_numpy()
+    unlabelled = "no age" if "age" in rows else "no age group"
     rows["status"] = np.select([~labelled, ~there], ["excluded", "corrupt"], "ok")
     rows["reason"] = np.select([~labelled, ~there], [unlabelled, "not there"], "")
     return new_table(rows)

@@ -119,7 +119,7 @@ def align(image: Image.Image, landmarks: np.ndarray, size: tuple[int, int]) -> I
     reduction = max(1, math.floor(shrink / 4))
     if reduction > 1:
         image = image.reduce(reduction)
-    samples = max(1, math.ceil(shrink / reduction))
+    samples = max(1, math.ceil(shrink / reduction - 1e-6))
 
     # Pillow's coordinates run over areas: the centre of the first pixel is 0.5, 0.5.
     backward = np.linalg.inv(forward[:, :2])
