@@ -257,6 +257,22 @@ def leaderboard(estimator):
     return [plain(row) for row in table.astype(object).to_dict(orient="records")]
 
 
+def plain_leaderboard(runs):
+    """Return the successful runs, best first, under the leaderboard's names and without weight."""
+    succeeded = [run for run in runs if run["status"] == "success"]
+    return [
+        {
+            "model_id": run["model_id"],
+            "rank": rank,
+            "ensemble_weight": 0.0,
+            "type": run["config"].get("regressor:__choice__"),
+            "cost": run["validation_mae"],
+            "duration": run["seconds"],
+        }
+        for rank, run in enumerate(sorted(succeeded, key=lambda run: run["validation_mae"]), 1)
+    ]
+
+
 def fit(job, folder):
     """Search, check, refit; write ``model.pkl`` and return the result."""
     from autosklearn.metrics import mean_absolute_error
@@ -347,7 +363,10 @@ def fit(job, folder):
         n_jobs=job["n_jobs"],
         seed=job["seed"],
     )
-    result["leaderboard"] = leaderboard(estimator)
+    try:
+        result["leaderboard"] = leaderboard(estimator)
+    except Exception:  # auto-sklearn's own stumbles over an ensemble of the dummy
+        result["leaderboard"] = plain_leaderboard(runs)
     # The record of this job is no part of the model.
     automl._resampling_strategy = estimator.resampling_strategy = (
         GroupKFold(job["inner_folds"]) if groups is not None else splitter

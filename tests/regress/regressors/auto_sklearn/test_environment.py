@@ -228,7 +228,7 @@ def test_the_real_environment_has_the_pins():
         "print(json.dumps({d.metadata['Name'].lower(): d.version for d in distributions()}))"
     )
     told = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
-    installed = json.loads(told.stdout)
+    installed = {name.replace("_", "-"): v for name, v in json.loads(told.stdout).items()}
     lines = environment.REQUIREMENTS.read_text().splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line)
     assert len(pins) == 42
