@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cli.prepare import prepare as command
 from featx import preparation
 from featx.datasets import read_dataset
 from featx.datasets.generate import draw_face, face_landmarks, random_identity
 from featx.errors import FeatxError
+from featx.faces import create_detector
 from featx.faces.alignment import reference, similarity
 from featx.manifest import LANDMARKS, new_table, read_table
 from featx.preparation import CropSettings, crop_names, prepare
@@ -366,16 +367,16 @@ def test_real_faces_are_aligned(tmp_path):
     some = table.iloc[:: len(table) // 12]
     done = prepare(some, tmp_path / "first", device="cpu", jobs=1)
     assert (done["status"] == "ok").sum() >= len(some) - 1
-    # Found anew in the crops, the landmarks are where the alignment was to bring them.
+    # Found anew in the crops, the landmarks are where the alignment was to bring them. (MTCNN
+    # distorts faces at an image's edge, so the crops get a frame.)
     first = done[done["status"] == "ok"]
-    crops = first.assign(path=[str(tmp_path / "first" / name) for name in first["crop"]])
-    columns = ["image", "path", "subject", "age"]
-    second = prepare(new_table(crops[columns]), tmp_path / "second", device="cpu", jobs=1)
-    points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-    before = first[points].to_numpy().reshape(-1, 5, 2)
-    after = second[points].to_numpy().reshape(-1, 5, 2)
-    to_crop = [similarity(face, reference(112, 112)) for face in before]
-    meant = np.array([f @ m[:, :2].T + m[:, 2] for f, m in zip(before, to_crop, strict=True)])
-    distance = np.linalg.norm(after - meant, axis=2)
-    assert np.nanmedian(distance) < 1.5
-    assert np.isfinite(distance).mean() > 0.8
+    points = first[[f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]].to_numpy()
+    detector, distances = create_detector("mtcnn"), []
+    for crop, landmarks in zip(first["crop"], points.reshape(-1, 5, 2), strict=True):
+        faces = detector(ImageOps.expand(Image.open(tmp_path / "first" / crop), 56))
+        to_crop = similarity(landmarks, reference(112, 112))
+        meant = landmarks @ to_crop[:, :2].T + to_crop[:, 2]
+        distances += [faces[0].landmarks - 56 - meant] if faces else []
+    assert len(distances) >= len(first) - 2
+    assert np.abs(np.mean(distances, axis=(0, 1))).max() < 2
+    assert np.median(np.linalg.norm(distances, axis=2)) < 2.5
