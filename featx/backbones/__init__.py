@@ -1,6 +1,6 @@
 """Networks by name, one architecture a file."""
 
-from featx.backbones import inception_resnet_v1, mobilefacenet, resnet, senet, vgg
+from featx.backbones import inception_resnet_v1, mobilefacenet, onet, resnet, senet, vgg
 from featx.backbones._registry import (
     Backbone,
     Preprocessing,
@@ -20,6 +20,7 @@ __all__ = [
     "inception_resnet_v1",
     "list_backbones",
     "mobilefacenet",
+    "onet",
     "register_backbone",
     "resnet",
     "senet",

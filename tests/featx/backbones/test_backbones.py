@@ -14,6 +14,7 @@ PUBLISHED = {"vgg16": 138_357_544, "resnet50": 25_557_032, "senet50": 28_088_024
 LAST_CONV = {
     "inception_resnet_v1": (1792, 3, 3),
     "mobilefacenet": (512, 7, 6),
+    "onet": (128, 3, 3),
     "resnet50": (2048, 7, 7),
     "senet50": (2048, 7, 7),
     "vgg16": (512, 7, 7),
@@ -21,6 +22,7 @@ LAST_CONV = {
 FIRST_CONV = {
     "inception_resnet_v1": 32,
     "mobilefacenet": 64,
+    "onet": 32,
     "resnet50": 64,
     "senet50": 64,
     "vgg16": 64,
@@ -28,6 +30,7 @@ FIRST_CONV = {
 EMBEDDING = {
     "inception_resnet_v1": 512,
     "mobilefacenet": 128,
+    "onet": 256,
     "resnet50": 2048,
     "senet50": 2048,
     "vgg16": 4096,
