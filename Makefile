@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/featx demo -o demo --overwrite
+	$(BIN)/featx demo -o demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTFLAGS)

@@ -20,12 +20,17 @@ def doctor(as_json: bool, install: str | None, verbose: bool) -> None:
 
     Exits with 0 whatever it finds, unless an installation that was asked for fails.
     """
-    from featx.doctor import findings
+    from featx.doctor import Finding, findings
     from regress.regressors.auto_sklearn import environment
 
     if install:
         click.echo(f"auto-sklearn's Python: {environment.ensure()}")
-    found = [*findings(), automl_finding()]
+    automl = environment.status()
+    detail = f"{automl['autosklearn']} on Python {automl['python']} in {automl['path']}"
+    remedy = "featx doctor --install auto-sklearn (regress builds it on first use, too)"
+    if not automl["complete"]:
+        detail = f"{automl['problem']} ({automl['path']})"
+    found = [*findings(), Finding("auto-sklearn", automl["complete"], detail, remedy)]
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in found], indent=2))
         return

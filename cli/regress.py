@@ -28,7 +28,9 @@ from cli.options import Duration, long_work
     show_default=True,
     help="lopo, kfold:K, folds (official) or holdout:F; all subject-exclusive.",
 )
-@click.option("--jobs", type=int, default=1, show_default=True, help="Folds at a time; 0: a core each.")
+@click.option(
+    "--jobs", type=int, default=1, show_default=True, help="Folds at once; 0: one a core."
+)
 @click.option(
     "--time-budget",
     type=Duration(),

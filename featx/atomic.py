@@ -15,9 +15,9 @@ from featx.errors import FeatxError
 
 def publish(partial: Path, final: Path) -> None:
     """Give a finished file its name: fsync, rename over `final`, fsync the folder."""
-    with open(partial, "rb") as stream:
+    with partial.open("rb") as stream:
         os.fsync(stream.fileno())
-    os.replace(partial, final)
+    partial.replace(final)
     with contextlib.suppress(OSError):  # some network file systems refuse to open a folder
         folder = os.open(final.parent, os.O_RDONLY)
         try:
@@ -39,9 +39,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".partial", dir=path.parent
-        )
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         mask = os.umask(0)

@@ -79,7 +79,7 @@ def new_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def floats(cells: Iterable[object]) -> np.ndarray:
-    """Read cells as float64, exactly (pandas' own readers may be off by one bit); NaN if not one."""
+    """Read cells as float64, exactly (pandas' readers may be off by a bit); NaN where not one."""
 
     def read(cell: object) -> float:
         try:
@@ -118,7 +118,9 @@ def _check(table: pd.DataFrame) -> None:
     negative = table[table["age"] < 0]
     if len(negative):
         first = negative.iloc[0]
-        raise FeatxError(f"age of image {first['image']!r} is {first['age']:g}: negative; correct it")
+        raise FeatxError(
+            f"age of image {first['image']!r} is {first['age']:g}: negative; correct it"
+        )
     infinite = table[np.isinf(table["age"])]
     if len(infinite):
         raise FeatxError(f"age of image {infinite.iloc[0]['image']!r} is infinite; correct it")

@@ -14,9 +14,7 @@ LINE_INTERVAL = 10.0
 
 
 @contextmanager
-def tracking(
-    what: str, total: int, unit: str, done: int = 0
-) -> Iterator[Callable[[int], None]]:
+def tracking(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
     """Show how far some work has come; yields a function that is called with each advance.
 
     Parameters

@@ -74,6 +74,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
             "file": Path(path).name,
             "layer_sha256": features.layer_sha256(layer),
             "provenance": dict(features.provenance),
+            "context": dict(features.context),
         }
     used = images.loc[keep].reset_index(drop=True)
     _check_finite(X, used, path, layer)

@@ -185,9 +185,7 @@ def _clear_or_refuse(method: Method, resume: bool) -> None:
         raise FeatxError(f"cannot make {folder}: {error.strerror or error}") from None
 
 
-def _compute(
-    method: Method, todo: list[Fold], jobs: int
-) -> Iterator[tuple[str, str | None]]:
+def _compute(method: Method, todo: list[Fold], jobs: int) -> Iterator[tuple[str, str | None]]:
     """Yield (fold name, reason why it failed or None) as folds end."""
     if not todo:
         return
@@ -304,5 +302,3 @@ def _publish(method: Method, failed: dict[str, str]) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     names = ("numpy", "scipy", "scikit-learn", "h5py", "joblib", "pandas")
     return {"featx": __version__, **{name: importlib.metadata.version(name) for name in names}}
-
-

@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 
@@ -10,11 +9,16 @@ from featx.errors import FeatxError
 def test_a_failure_leaves_the_former_file_and_no_other(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "former")
-    with pytest.raises(RuntimeError), writing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with writing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "former"
-    assert os.listdir(tmp_path) == ["file.txt"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_folders_are_made_and_the_mode_is_the_usual(tmp_path):

@@ -46,7 +46,9 @@ def test_a_table_reads_back_as_it_was_written(tmp_path_factory, rows):
     ],
 )
 def test_bad_rows_are_named(tmp_path, column, values, message):
-    rows = pd.DataFrame({"image": ["a", "b"], "path": ["a.png", "b.png"]}).assign(**{column: values})
+    rows = pd.DataFrame({"image": ["a", "b"], "path": ["a.png", "b.png"]}).assign(
+        **{column: values}
+    )
     path = tmp_path / "table.csv"
     rows.to_csv(path, index=False)
     with pytest.raises(FeatxError, match=message) as caught:

@@ -26,12 +26,13 @@ ROOT = Path(__file__).parents[2]
 class PlainRidge(Ridge):
     """A regressor with a known closed form, that fails for one subject if asked to."""
 
-    def __init__(self, alpha=1.0, fail_without=None, random_state=None):
+    fails_without = None
+
+    def __init__(self, alpha=1.0, random_state=None):
         super().__init__(alpha=alpha, random_state=random_state)
-        self.fail_without = fail_without
 
     def fit(self, X, y, groups=None):
-        if self.fail_without is not None and self.fail_without not in groups:
+        if self.fails_without is not None and self.fails_without not in groups:
             raise RuntimeError("as planned\nin two lines")
         self.report_ = {"n": len(y), "bound": float("inf")}
         return super().fit(X, y)
@@ -79,12 +80,22 @@ def test_one_failed_fold_does_not_lose_the_others_and_resume_runs_only_it(
     features, tmp_path, monkeypatch
 ):
     method = plan(features, tmp_path / "out")
-    monkeypatch.setattr(PlainRidge.__init__, "__defaults__", (1.0, "003", None))
+    monkeypatch.setattr(PlainRidge, "fails_without", "003")
     info = evaluate(method)
     assert info["folds"]["failed"] == {"003": "RuntimeError: as planned in two lines"}
     assert info["folds"]["done"] == 7
     assert "003" not in set(read_run(method.folder).predictions["fold"])
-    monkeypatch.setattr(PlainRidge.__init__, "__defaults__", (1.0, None, None))
+    kept = (method.folder / "folds" / "002.csv").stat().st_mtime_ns
+    monkeypatch.setattr(PlainRidge, "fails_without", None)
+    assert evaluate(method, resume=True)["folds"]["missing"] == []
+    assert (method.folder / "folds" / "002.csv").stat().st_mtime_ns == kept
+    other = plan(features, tmp_path / "undisturbed")
+    evaluate(other)
+    for folder in (method.folder, other.folder):
+        assert len(read_run(folder).predictions) == 40
+    assert (method.folder / "predictions.csv").read_bytes() == (
+        other.folder / "predictions.csv"
+    ).read_bytes()
 
 
 def test_resume_keeps_what_is_whole_and_redoes_the_rest(features, tmp_path):

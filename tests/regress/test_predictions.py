@@ -77,10 +77,16 @@ def test_an_unusable_prediction_names_file_line_and_image(tmp_path):
 
 def test_probabilities_of_folds_with_different_classes_share_one_axis(tmp_path):
     write_fold(
-        tmp_path, piece("a"), {"fold": "a", "key": "k"}, (np.array([1.0, 5.0]), np.full((2, 2), 0.5))
+        tmp_path,
+        piece("a"),
+        {"fold": "a", "key": "k"},
+        (np.array([1.0, 5.0]), np.full((2, 2), 0.5)),
     )
     write_fold(
-        tmp_path, piece("b"), {"fold": "b", "key": "k"}, (np.array([5.0, 9.0]), np.full((2, 2), 0.5))
+        tmp_path,
+        piece("b"),
+        {"fold": "b", "key": "k"},
+        (np.array([5.0, 9.0]), np.full((2, 2), 0.5)),
     )
     assert write_probabilities(tmp_path, ["a", "b"])
     with h5py.File(tmp_path / "probabilities.h5") as file:
