@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from featx.errors import FeatxError, unknown
 from featx.store import netcdf, schema
+from featx.store.journal import MAGIC
 from featx.store.schema import Layer
 
 #: Bytes read at a time where only some rows are wanted.
@@ -86,9 +87,19 @@ def _unreadable(path: Path, error: OSError) -> str:
         return f"{path} is truncated; extract it again or take a whole copy"
     if path.stat().st_size == 0:
         return f"{path} is empty; extract it again or take a whole copy"
+    if "signature not found" in text and _is_journal(path):
+        return (
+            f"{path} is an extraction that did not finish; name it NAME.partial again and go on "
+            "with `featx extract --resume`"
+        )
     if "signature not found" in text:
         return f"{path} is not an HDF5 file; give a features file, as `featx extract` writes it"
     return f"{path} is damaged: {schema.cause(error)}; extract it again or take a whole copy"
+
+
+def _is_journal(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def _check_format(file: h5py.File, path: Path) -> None:

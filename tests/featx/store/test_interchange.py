@@ -1,0 +1,129 @@
+"""The file is read by others' software, and they see the same values."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xarray
+
+from .conftest import LAYERS, make_rows, make_table
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def path(write: Write) -> Path:
+    return write(40)
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+def test_xarray(path: Path, engine: str) -> None:
+    rows, table = make_rows(40), make_table(40)
+    with xarray.open_dataset(path, engine=engine) as data:
+        assert set(data.data_vars) == {layer.name for layer in LAYERS}
+        assert dict(data.sizes) == {"image": 40, "gap_unit": 8, "flattened_unit": 24, "class": 3}
+        for name, values in rows.items():
+            assert data[name].dtype == np.float32
+            np.testing.assert_array_equal(data[name].to_numpy(), values)
+        for column in ("image", "subject", "gender", "fold", "dataset", "status", "sha256"):
+            assert data[column].to_numpy().tolist() == table[column].tolist()
+        np.testing.assert_array_equal(data["age"].to_numpy(), table["age"].to_numpy())
+        assert data["class"].to_numpy().tolist() == [1.0, 2.5, 40.0]
+        assert data.attrs["backbone"] == "vgg16"
+        assert json.loads(data.attrs["mean"]) == [0.485, 0.456, 0.406]
+        assert data.attrs["non_ascii"] == "Zürich 写真"
+        assert data["flattened"].attrs["shape"].tolist() == [2, 3, 4]
+        assert data["age"].attrs["units"] == "years"
+        # the columns of the table travel with each layer
+        young = data["gap"].where(data["gap"]["age"] < 10, drop=True)
+        assert young.shape == (sum(age < 10 for age in table["age"]), 8)
+
+
+def test_h5netcdf_reads_float16(write: Write) -> None:
+    with xarray.open_dataset(write(dtype="float16"), engine="h5netcdf") as data:
+        assert data["gap"].dtype == np.float16
+        expected = make_rows(40)["gap"].astype(np.float16)
+        np.testing.assert_array_equal(data["gap"].to_numpy(), expected)
+
+
+def test_netcdf4(path: Path) -> None:
+    netCDF4 = pytest.importorskip("netCDF4")
+    with netCDF4.Dataset(path) as data:
+        assert data.variables["flattened"].dimensions == ("image", "flattened_unit")
+        assert data.variables["status"].dimensions == ("image",)
+        np.testing.assert_array_equal(data.variables["flattened"][:], make_rows(40)["flattened"])
+        assert data.variables["image"][:].tolist() == make_table(40)["image"].tolist()
+
+
+def test_h5py(path: Path) -> None:
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["softmax"][:], make_rows(40)["softmax"])
+        assert file["subject"].asstr()[:].tolist() == make_table(40)["subject"].tolist()
+        assert file["gap"].dims[0].keys() == ["image"]
+        assert file["gap"].attrs["pool"] == "avg"
+
+
+def test_rhdf5(path: Path, tmp_path: Path) -> None:
+    if shutil.which("Rscript") is None:
+        pytest.skip("Rscript is not installed")
+    script = textwrap.dedent(
+        """
+        if (!requireNamespace("rhdf5", quietly = TRUE)) quit(status = 77)
+        f <- commandArgs(TRUE)[1]
+        line <- function(values) writeLines(paste(values, collapse = " "), useBytes = TRUE)
+        for (name in c("gap", "flattened", "softmax", "age"))
+            line(formatC(as.vector(rhdf5::h5read(f, name)), digits = 17))
+        for (name in c("image", "subject", "dataset"))
+            line(enc2utf8(as.vector(rhdf5::h5read(f, name))))
+        writeLines(rhdf5::h5readAttributes(f, "/")$non_ascii, useBytes = TRUE)
+        """
+    )
+    run = subprocess.run(
+        ["Rscript", "--vanilla", "-e", script, str(path)], capture_output=True, check=False
+    )
+    if run.returncode == 77:
+        pytest.skip("R lacks the package rhdf5")
+    assert run.returncode == 0, run.stderr.decode()
+    lines = run.stdout.decode().splitlines()
+    rows, table = make_rows(40), make_table(40)
+    for line, name in zip(lines, ("gap", "flattened", "softmax"), strict=False):
+        # R's arrays run the other way, so that its vector is row-major as ours
+        np.testing.assert_array_equal(np.array(line.split(), np.float32), rows[name].ravel())
+    ages = [float("nan") if word == "NaN" else float(word) for word in lines[3].split()]
+    np.testing.assert_array_equal(ages, table["age"].to_numpy())
+    assert lines[4].split() == table["image"].tolist()
+    assert lines[5].split() == table["subject"].tolist()
+    assert lines[6].split() == table["dataset"].tolist()
+    assert lines[7] == "Zürich 写真"
+
+
+def test_octave(path: Path) -> None:
+    if shutil.which("octave") is None:
+        pytest.skip("octave is not installed")
+    script = (
+        f"d = load('-hdf5', '{path}'); printf('%.9g ', d.gap); printf('\\n'); "
+        "printf('%.9g ', d.flattened); printf('\\n'); printf('%g ', d.age);"
+    )
+    run = subprocess.run(
+        ["octave", "--no-gui", "--quiet", "--norc", "--eval", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    rows = make_rows(40)
+    for line, name in zip(lines, ("gap", "flattened"), strict=False):
+        values = np.array(line.split(), dtype=np.float32)
+        np.testing.assert_array_equal(values, rows[name].ravel())
+    np.testing.assert_array_equal(
+        np.array(lines[2].split(), dtype=float), make_table(40)["age"].to_numpy()
+    )
