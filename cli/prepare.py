@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -138,41 +138,18 @@ def _print_summary(table: pd.DataFrame) -> None:
         click.echo(f"  {conflicts} groups of byte-identical images have conflicting labels")
 
 
-class _Progress:
-    """A bar on a terminal, a line now and then elsewhere."""
+class _Progress(contextlib.ExitStack):
+    """What `prepare` reports, shown once it is known how much there is to do."""
 
-    #: Seconds between lines.
-    every = 10.0
-
-    def __init__(self) -> None:
-        self.nothing_missing = False
-        self._bar: Any = None
-        self._last = time.monotonic()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    nothing_missing = False
+    _advance: Callable[[int], None] | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        if self._bar is None:
-            from tqdm import tqdm
+        """Take the counts; the first ones are of an earlier run."""
+        from featx.progress import tracking
 
-            self.nothing_missing = done == total
-            self._bar = tqdm(
-                total=total,
-                initial=done,
-                unit="image",
-                desc="prepare",
-                disable=not sys.stderr.isatty(),
-            )
-            if done and self._bar.disable:
-                click.echo(f"{done} of {total} images were done before", err=True)
+        if self._advance is not None:
+            self._advance(1)
             return
-        self._bar.update(1)
-        now = time.monotonic()
-        if self._bar.disable and (done == total or now - self._last >= self.every):
-            self._last = now
-            click.echo(f"{done} of {total} images", err=True)
+        self.nothing_missing = done == total
+        self._advance = self.enter_context(tracking("prepare", total, "image", done))
