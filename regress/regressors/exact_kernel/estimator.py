@@ -34,10 +34,10 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     kernels : sequence of {"linear", "rbf", "poly"}
         Kernels to choose among: x·z, exp(−γ‖x − z‖²) and ((1 + x·z) / 2)^degree.
     alphas : sequence of float, optional
-        λ, each positive. None: 1e-5 to 1e2, two a decade.
+        λ, each positive. None: 1e-6 to 10, two a decade.
     gammas : sequence of float, optional
-        γ of ``rbf``; on unit-norm rows squared distances lie in [0, 4]. None: 1/8 to 16 by
-        factors of 2.
+        γ of ``rbf``; on unit-norm rows squared distances lie in [0, 4]. None: 1/8 to 64 in
+        steps of √2.
     degrees : sequence of int
         Degrees of ``poly``.
     max_memory : float, optional
@@ -198,7 +198,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
                 "alpha": alpha,
                 "inner_mae": float(inner[best, place]),
                 "form": "primal" if grid.primal(kernel, rows) else "dual",
-                "edges": grid.edges(best),
+                "edges": grid.edges(best, inner[:, place]),
             }
         return y - residuals, {label: details[label] for label in labels}
 
@@ -229,7 +229,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             "alpha": self.alpha_,
             "inner_mae": self.inner_mae_,
             "form": "primal" if grid.primal(kernel, rows) else "dual",
-            "edges": grid.edges(best),
+            "edges": grid.edges(best, errors),
             "images": len(rows),
             "units": rows.units,
             "candidates": table,

@@ -11,18 +11,24 @@ from featx.errors import FeatxError
 from regress.regressors.exact_kernel.kernels import Kernel, Rows, expand
 from regress.regressors.exact_kernel.solver import Spectrum, dual_spectrum, primal_spectrum
 
-#: λ where `alphas` is None. Kernels have ``k(x, x) = 1``, so λ is the noise variance as a share
-#: of the signal's; centring leaves features of one kind (faces) a few hundredths of that 1.
-ALPHAS = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(-5, 2.01, 0.5))
+#: λ where `alphas` is None: two a decade. Kernels have ``k(x, x) = 1``, so λ is the noise's share
+#: of the signal's variance; the low end is for features so alike that centring leaves little.
+ALPHAS = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(-6, 1.01, 0.5))
 
-#: γ where `gammas` is None. Squared distances of unit-norm rows lie in [0, 4]: the narrowest
-#: kernel has forgotten rows a fifth apart, the widest is a quadratic over the whole sphere.
-GAMMAS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+#: γ where `gammas` is None: steps of √2. Squared distances of unit-norm rows lie in [0, 4], and a
+#: kernel tells most about distances near 1/γ: the widest is all but linear, the narrowest is for
+#: features that lie an eighth apart. Steps are fine because the inner error of a fold favours, of
+#: nearly tied candidates, the one that is worse on the fold's own people; neighbours on a fine
+#: grid predict alike, so that costs little.
+GAMMAS = tuple(float(f"{2**exponent:.4g}") for exponent in np.arange(-3, 6.01, 0.5))
 
 DEGREES = (2, 3)
 
 #: Candidates whose inner errors differ by less, relative to the spread of y, are tied.
 TIE = 1e-10
+
+#: Relative gain in inner error at the end of a grid from which a wider grid is advised.
+FALLING = 1e-3
 
 
 class Grid:
@@ -90,18 +96,27 @@ class Grid:
         tied = np.flatnonzero(errors <= best + TIE * scale)
         return int(max(tied, key=lambda index: (self.candidates[index][1], -index)))
 
-    def edges(self, index: int) -> list[str]:
-        """Say in words which chosen values lie at an end of their grid, where better may follow."""
+    def edges(self, index: int, errors: np.ndarray) -> list[str]:
+        """Say which chosen values end their grid with the error still falling towards that end.
+
+        Falling is a gain of more than `FALLING` over the value next to it; flat ends, as λ → 0
+        often is, go unmentioned.
+        """
+        step = len(self.alphas)
         kernel, alpha = self.candidates[index]
-        gammas = [k.gamma for k in self.kernels if k.gamma is not None]
-        found = [("alpha", alpha, self.alphas)]
+        found = [("alpha", alpha, self.alphas, 1)]
         if kernel.gamma is not None:
-            found.append(("gamma", kernel.gamma, gammas))
-        return [
-            f"{name} {value:g} is the {'smallest' if value == values[0] else 'largest'} in its grid"
-            for name, value, values in found
-            if len(values) > 1 and value in (values[0], values[-1])
-        ]
+            gammas = [k.gamma for k in self.kernels if k.gamma is not None]
+            found.append(("gamma", kernel.gamma, gammas, step))
+        told = []
+        for name, value, values, stride in found:
+            if len(values) > 1 and value in (values[0], values[-1]):
+                smallest = value == values[0]
+                beside = errors[index + (stride if smallest else -stride)]
+                if errors[index] < (1 - FALLING) * beside:
+                    end = "smallest" if smallest else "largest"
+                    told.append(f"{name} {value:g} is the {end} in its grid")
+        return told
 
     def table(self, errors: np.ndarray) -> list[dict[str, Any]]:
         """Return a row a candidate: kernel, its parameters, λ and inner MAE (None: unsolvable)."""
