@@ -9,6 +9,7 @@ cut off.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -28,6 +29,10 @@ MAGIC = b"featx-journal/1\n"
 
 _HEADER = struct.Struct("<4sQI")  # kind, bytes of the payload, their CRC-32
 _HEAD, _ROWS = b"HEAD", b"ROWS"
+
+
+#: Device and inode of the journals that this process writes.
+_OPEN: set[tuple[int, int]] = set()
 
 
 class UnusableError(Exception):
@@ -61,6 +66,8 @@ class Journal:
         self.path = path
         self.head = head
         self._stream = stream
+        self._identity = _identity(os.fstat(stream.fileno()))
+        _OPEN.add(self._identity)
         self._first = self._end = len(MAGIC)
 
     @classmethod
@@ -76,12 +83,17 @@ class Journal:
         stream = path.open("x+b", buffering=0)
         try:
             _lock(stream, path)
-            journal = cls(path, stream, head)
+        except BaseException:
+            stream.close()
+            path.unlink(missing_ok=True)
+            raise
+        journal = cls(path, stream, head)
+        try:
             _write_all(stream, MAGIC)
             journal._append(_HEAD, json.dumps(head).encode())
             journal._first = journal._end
         except BaseException:
-            stream.close()
+            journal.close()
             path.unlink(missing_ok=True)
             raise
         return journal
@@ -98,16 +110,19 @@ class Journal:
             If another process writes it, or it cannot be opened.
         """
         try:
+            if _locking() and _identity(path.stat()) in _OPEN:  # closing it would lift the lock
+                raise _taken(path)
             stream = path.open("r+b", buffering=0)
         except OSError as error:
             raise FeatxError(f"cannot write {path}: {error.strerror}") from None
         try:
             _lock(stream, path)
-            journal = cls(path, stream, read_head(stream))
-            journal._first = journal._end = stream.tell()
+            head = read_head(stream)
         except BaseException:
             stream.close()
             raise
+        journal = cls(path, stream, head)
+        journal._first = journal._end = stream.tell()
         return journal
 
     def records(self) -> Iterator[Record]:
@@ -144,6 +159,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, which unlocks it."""
+        _OPEN.discard(self._identity)
         self._stream.close()
 
 
@@ -241,18 +257,35 @@ def _write_all(stream: BinaryIO, data: bytes) -> None:
 
 
 def _lock(stream: BinaryIO, path: Path) -> None:
-    """Lock against a second writer, heeding HDF5's own switch for file systems without locks."""
-    if os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+    """Lock against a second writer.
+
+    A POSIX lock belongs to this process: processes forked from it (a loader's, which may outlive a
+    kill) don't hold it, nor does it keep a second writer in this one away; `_OPEN` does that.
+    """
+    if not _locking():
         return
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FeatxError(
-            f"{path} is being written by another process; wait for it to end or stop it "
-            "(HDF5_USE_FILE_LOCKING=FALSE switches this check off)"
-        ) from None
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise _taken(path) from None
         raise FeatxError(
             f"cannot lock {path}: {error.strerror}; set HDF5_USE_FILE_LOCKING=FALSE and make sure "
             "of a single writer"
         ) from None
+
+
+def _locking() -> bool:
+    """Return whether to lock: HDF5's own switch, for file systems without locks, holds here too."""
+    return os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")
+
+
+def _taken(path: Path) -> FeatxError:
+    return FeatxError(
+        f"{path} is being written by another process; wait for it to end or stop it "
+        "(HDF5_USE_FILE_LOCKING=FALSE switches this check off)"
+    )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

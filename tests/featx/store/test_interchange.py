@@ -103,27 +103,3 @@ def test_rhdf5(path: Path, tmp_path: Path) -> None:
     assert lines[5].split() == table["subject"].tolist()
     assert lines[6].split() == table["dataset"].tolist()
     assert lines[7] == "Zürich 写真"
-
-
-def test_octave(path: Path) -> None:
-    if shutil.which("octave") is None:
-        pytest.skip("octave is not installed")
-    script = (
-        f"d = load('-hdf5', '{path}'); printf('%.9g ', d.gap); printf('\\n'); "
-        "printf('%.9g ', d.flattened); printf('\\n'); printf('%g ', d.age);"
-    )
-    run = subprocess.run(
-        ["octave", "--no-gui", "--quiet", "--norc", "--eval", script],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    lines = run.stdout.splitlines()
-    rows = make_rows(40)
-    for line, name in zip(lines, ("gap", "flattened"), strict=False):
-        values = np.array(line.split(), dtype=np.float32)
-        np.testing.assert_array_equal(values, rows[name].ravel())
-    np.testing.assert_array_equal(
-        np.array(lines[2].split(), dtype=float), make_table(40)["age"].to_numpy()
-    )

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -290,17 +290,36 @@ def test_a_changed_byte_in_a_partial_is_noticed(tmp_path: Path) -> None:
 
 def test_a_second_writer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f.h5"
-    with FeaturesWriter(path, make_table(4), LAYERS, {}) as first:
+    with FeaturesWriter(path, make_table(4), LAYERS, PROVENANCE) as first:
         first.append(cut(make_rows(4), 0, 2))
-        second = FeaturesWriter(path, make_table(4), LAYERS, {}, resume=True)
-        with pytest.raises(FeatxError, match=r"written by another process.*HDF5_USE_FILE_LOCKING"):
+        second = FeaturesWriter(path, make_table(4), LAYERS, PROVENANCE, resume=True)
+        told = r"f\.h5\.partial is being written by another process.*HDF5_USE_FILE_LOCKING"
+        with pytest.raises(FeatxError, match=told):
             second.__enter__()
+        process = child(path, 4, 1)  # the refusal above must not have lifted the lock
+        assert re.search(told, process.communicate()[0])
+        assert process.returncode == 1
         monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
         with second:
             assert second.rows_done == 2
-        monkeypatch.delenv("HDF5_USE_FILE_LOCKING")
-        with first.partial.open("rb") as stream, pytest.raises(BlockingIOError):
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_forked_process_that_lives_on_does_not_hold_the_lock(tmp_path: Path) -> None:
+    """As a loader's processes do for a while after their parent was killed."""
+    orphan = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(Path(__file__).parent), str(tmp_path / "f.h5")],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert orphan.returncode == -signal.SIGKILL
+    try:
+        writer = FeaturesWriter(tmp_path / "f.h5", make_table(4), LAYERS, PROVENANCE, resume=True)
+        with writer:
+            assert writer.rows_done == 2
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_two_runs_that_both_finish_keep_the_first(tmp_path: Path, write: Write) -> None:
@@ -402,6 +421,27 @@ CHILD = textwrap.dedent(
     except FeatxError as error:
         print(error)
         sys.exit(1)
+    """
+)
+
+
+ORPHAN = textwrap.dedent(
+    """
+    import os, pathlib, signal, sys, time
+    sys.path.insert(0, sys.argv[1])
+    from conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
+    from featx.store import FeaturesWriter
+
+    path = pathlib.Path(sys.argv[2])
+    with FeaturesWriter(path, make_table(4), LAYERS, PROVENANCE) as writer:
+        writer.append(cut(make_rows(4), 0, 2))
+        pid = os.fork()
+        if pid == 0:
+            os.close(1)  # or else whoever reads our output waits
+            time.sleep(60)
+            os._exit(0)
+        (path.parent / "pid").write_text(str(pid))
+        os.kill(os.getpid(), signal.SIGKILL)
     """
 )
 
