@@ -121,7 +121,7 @@ def plan(
     precision: str = "fp32",
     batch_size: int | str = "auto",
     workers: int | None = None,
-    mirror: bool = False,
+    mirror: bool = True,
     seed: int = 0,
 ) -> Plan:
     """Check the arguments, load the network and measure the layers; see `extract`.
@@ -210,7 +210,8 @@ def extract(
         workers : int, optional
             Processes that decode images; by default the cores but one, at most 8.
         mirror : bool
-            Average the features over each image and its mirror image.
+            Average the features over each image and its mirror image (default: true); it halves
+            the speed and lowers the error.
         seed : int
             For random weights.
 

@@ -22,6 +22,7 @@ def _mtcnn_settings() -> dict[str, object]:
         "min_face": mtcnn.MIN_FACE,
         "factor": mtcnn.FACTOR,
         "detection_side": mtcnn.DETECTION_SIDE,
+        "border": mtcnn.BORDER,
     }
 
 

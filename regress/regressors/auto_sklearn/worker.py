@@ -38,7 +38,7 @@ DUMMY = 1  # auto-sklearn's number for the run that predicts the mean
 class CheckedGroupKFold(GroupKFold):
     """GroupKFold that refuses a split with a group on both sides, and keeps a record."""
 
-    def __init__(self, n_splits, record):  # noqa: D107
+    def __init__(self, n_splits, record):
         super().__init__(n_splits)
         self.record = record
 
