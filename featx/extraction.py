@@ -289,14 +289,7 @@ def _fill(writer: FeaturesWriter, settled: Plan, max_pixels: int, advance: Any) 
     )
     images, start = 0, writer.rows_done
     pin = settled.device.type == "cuda"
-    loaded = batches(
-        crops,
-        settled.batch_size,
-        start=start,
-        workers=settled.workers,
-        pin=pin,
-        hidden=writer.partial,
-    )
+    loaded = batches(crops, settled.batch_size, start=start, workers=settled.workers, pin=pin)
     for first, stop, pixels, rows, failures in loaded:
         features = engine(pixels, [names[row] for row in rows])
         skip = max(0, start - first)  # rows that the run taken up has written already

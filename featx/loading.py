@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,17 +114,6 @@ def _collate(items: list[tuple[int, np.ndarray | None, str]]) -> Batch:
     return items[0][0], items[-1][0] + 1, stacked, rows, reasons
 
 
-def _close(path: Path, worker: int) -> None:
-    """Close what this process inherited of an open file, where the system lists it (Linux)."""
-    open_files = Path("/proc/self/fd")
-    if not open_files.is_dir():
-        return
-    for entry in list(open_files.iterdir()):
-        with suppress(OSError):
-            if entry.samefile(path):
-                os.close(int(entry.name))
-
-
 def batches(
     crops: Crops,
     batch_size: int,
@@ -135,7 +121,6 @@ def batches(
     start: int = 0,
     workers: int = 0,
     pin: bool = False,
-    hidden: Path | None = None,
 ) -> Iterator[Batch]:
     """Yield the batches in order; they are cut at multiples of `batch_size` wherever one starts.
 
@@ -151,9 +136,6 @@ def batches(
         Processes that decode; 0 decodes here.
     pin : bool
         Whether pixels go into page-locked memory, for copies to a GPU.
-    hidden : Path, optional
-        A file open here that the worker processes close: they outlive a killed run by seconds,
-        and would hold its lock on the file against the run that takes it up.
 
     Raises
     ------
@@ -171,7 +153,6 @@ def batches(
         collate_fn=_collate,
         num_workers=min(workers, len(cuts)),
         pin_memory=pin,
-        worker_init_fn=partial(_close, hidden) if hidden else None,
     )
     try:
         yield from loader

@@ -19,7 +19,6 @@ from featx.atomic import writing
 from featx.errors import FeatxError, unknown
 from regress.regressors.auto_sklearn import client, environment
 
-
 #: What each search space hands to auto-sklearn: how many of its meta-learned configurations start
 #: the search, and which components are left out. ``fast`` is without those that take minutes, or
 #: gigabytes, for one cross-validation on a thousand rows of deep features: ensembles of trees,
