@@ -22,7 +22,7 @@ def resolve_jobs(jobs: int) -> int:
     return jobs if jobs > 0 else available_cores()
 
 
-def _capped(function: Callable[..., Any], threads: int, *args: Any) -> Any:
+def _capped(function: Callable[..., Any], threads: int | None, *args: Any) -> Any:
     with threadpool_limits(threads):
         return function(*args)
 
@@ -40,11 +40,12 @@ def run(
     tasks : iterable of tuple
         The positional arguments of each call.
     jobs : int
-        Calls at a time; below 1 means one a core. Each call's numerical libraries are held to
-        its share of the cores, so that parallel tasks don't fight over them. A
-        ``joblib.parallel_config(backend=...)`` around the call brings another engine.
+        Calls at a time; below 1 means one a core. The numerical libraries of parallel calls are
+        held to their share of the cores, so that the calls don't fight over them; a single call
+        keeps the caller's threads. A ``joblib.parallel_config(backend=...)`` around the call
+        brings another engine.
     """
     jobs = resolve_jobs(jobs)
-    threads = max(1, available_cores() // jobs)
+    threads = None if jobs == 1 else max(1, available_cores() // jobs)
     calls = (delayed(_capped)(function, threads, *task) for task in tasks)
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)

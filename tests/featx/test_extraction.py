@@ -57,8 +57,8 @@ def table(tmp_path_factory):
 
 
 def extract(table, out, **options):
-    given = {"backbone": "mobilefacenet", "weights": "random", "layers": LAYERS, "workers": 0}
-    return extraction.extract(table, out, **given | options)
+    usual = {"backbone": "mobilefacenet", "weights": "random", "layers": LAYERS}
+    return extraction.extract(table, out, **usual | {"workers": 0, "mirror": False} | options)
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +169,8 @@ KILLED = textwrap.dedent(
         child = os.fork()
         if child == 0:
             extraction.extract(
-                table, out, backbone="mobilefacenet", weights="random", workers=2, batch_size=8,
-                layers=["gap", "gmp", "first_conv", "flattened", "embedding"],
+                table, out, backbone="mobilefacenet", weights="random", mirror=False,
+                workers=2, batch_size=8, layers=["gap", "gmp", "first_conv", "flattened", "embedding"],
             )
             os._exit(0)
         status = os.waitpid(child, 0)[1]

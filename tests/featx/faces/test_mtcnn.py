@@ -58,20 +58,13 @@ def test_no_face_and_no_failure(detector, size):
     assert detector(Image.new("RGB", size, "grey")) == []
 
 
-def test_a_candidate_outside_the_image_is_survived(detector, picture, monkeypatch):
-    truth = detector(picture)[0]
-    detect, sizes = detector._network.detect, []
-
-    def fail_once(pixels, landmarks):
-        sizes.append(pixels.shape)
-        if len(sizes) == 1:
-            raise IndexError("The shape of the mask [4] does not match that of the tensor [5]")
-        return detect(pixels, landmarks=landmarks)
-
-    monkeypatch.setattr(detector._network, "detect", fail_once)
-    face = detector(picture)[0]
-    assert len(sizes) == 2
-    assert face.landmarks == pytest.approx(truth.landmarks, abs=0.04 * picture.width)
+def test_a_face_cut_tightly_keeps_its_landmarks(detector, picture):
+    whole = detector(picture)[0]
+    eyes = np.linalg.norm(LANDMARKS[1] - LANDMARKS[0])
+    left, top, right, bottom = whole.box.round().astype(int) + [12, 12, -12, -12]
+    cut = detector(picture.crop((left, top, right, bottom)))[0]
+    moved = np.linalg.norm(cut.landmarks + [left, top] - whole.landmarks, axis=1)
+    assert moved.max() < 0.15 * eyes
 
 
 def test_unknown_detector():
