@@ -70,6 +70,7 @@ class Method:
         parameters = {k: v for k, v in self.parameters.items() if k not in _NOT_IN_KEY}
         source = [
             FORMAT,
+            __version__,  # default grids may change with it
             self.data.layer,
             self.data.source["layer_sha256"],
             self.spec.partition(":")[0],

@@ -170,7 +170,8 @@ KILLED = textwrap.dedent(
         if child == 0:
             extraction.extract(
                 table, out, backbone="mobilefacenet", weights="random", mirror=False,
-                workers=2, batch_size=8, layers=["gap", "gmp", "first_conv", "flattened", "embedding"],
+                workers=2, batch_size=8,
+                layers=["gap", "gmp", "first_conv", "flattened", "embedding"],
             )
             os._exit(0)
         status = os.waitpid(child, 0)[1]
