@@ -24,10 +24,10 @@ class Duration(click.ParamType):
         if isinstance(value, int | float):
             return float(value)
         text = str(value).strip().lower()
-        number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "")
+        unit = text[-1:] if text[-1:].isalpha() else ""
         try:
-            seconds = float(number) * _UNITS[unit]
-        except ValueError:
+            seconds = float(text.removesuffix(unit)) * _UNITS[unit]
+        except (ValueError, KeyError):
             self.fail(f"{value!r} is not a duration; write 90, 90s, 10m or 12h", param, ctx)
         if not 0 < seconds < float("inf"):
             self.fail(f"{value!r} is not a duration above zero", param, ctx)

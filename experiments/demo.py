@@ -67,7 +67,12 @@ def run_demo(
         out / "faces", subjects=subjects, images_per_subject=images_per_subject, seed=seed
     )
     say("2/5  prepare   detect and align the faces (MTCNN)")
-    table = prepare(read_dataset("fgnet", out / "faces"), out / "prepared", resume=True)
+    table = prepare(
+        read_dataset("fgnet", out / "faces"),
+        out / "prepared",
+        resume=True,
+        provenance={"dataset": "drawn faces", "seed": seed},
+    )
     say(f"               {(table['status'] == 'ok').sum()} of {len(table)} faces found")
     say(f"3/5  extract   {', '.join(LAYERS)} of {BACKBONE}")
     features = out / "features.h5"
