@@ -10,8 +10,13 @@ from featx.manifest import new_table
 from featx.store import FeaturesWriter, Layer
 
 
-def write_features(path: Path, *, n_subjects=8, per_subject=5, units=6, seed=0, **columns):
-    """Write a features file of one layer, `gap`; ages are a noisy linear function of it."""
+def write_features(
+    path: Path, *, n_subjects=8, per_subject=5, units=6, seed=0, spoilt=None, **columns
+):
+    """Write a features file of one layer, `gap`; ages are a noisy linear function of it.
+
+    The last value of the row `spoilt`, where given, is infinite.
+    """
     rng = np.random.default_rng(seed)
     n = n_subjects * per_subject
     X = rng.normal(size=(n, units)).astype(np.float32)
@@ -26,6 +31,8 @@ def write_features(path: Path, *, n_subjects=8, per_subject=5, units=6, seed=0, 
     }
     table = new_table(pd.DataFrame(rows))
     X[(table["status"] != "ok").to_numpy()] = np.nan
+    if spoilt is not None:
+        X[spoilt, -1] = np.inf
     with FeaturesWriter(path, table, [Layer("gap", units, (units,))], {"backbone": "none"}) as out:
         out.append({"gap": X}, status=list(table["status"]), reason=list(table["reason"]))
         out.finish()

@@ -159,6 +159,12 @@ def test_rows_without_features_age_or_subject(tmp_path):
     assert "image:image007" in set(data.groups)
 
 
+def test_a_layer_that_is_not_finite_names_its_first_such_image(tmp_path):
+    path = write_features(tmp_path / "spoilt.h5", spoilt=7)
+    with pytest.raises(FeatxError, match="layer 'gap' of image 'image007' has NaN or infinite"):
+        load_layer(path, "gap")
+
+
 def test_unusable_files_are_told(tmp_path):
     path = write_features(tmp_path / "none.h5", status=["no_face"] * 40)
     with pytest.raises(FeatxError, match="none of its 40 rows"):
