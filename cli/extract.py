@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from cli.options import long_work
+
 
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path))
@@ -69,10 +71,7 @@ import click
     show_default=True,
     help="Larger images are not decoded; their rows are marked.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option("--seed", default=0, show_default=True, help="For random weights.")
-@click.option("--verbose", "-v", is_flag=True, help="Say more; show where an error came from.")
+@long_work
 def extract(
     table: Path,
     layers: tuple[str, ...],
