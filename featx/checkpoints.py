@@ -12,8 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
+from featx.atomic import writing
 from featx.errors import FeatxError
+
+#: Of the description that a fine-tuned network's file carries.
+FORMAT = "featx-network/1"
 
 SAFETENSORS = (".safetensors",)
 PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
@@ -23,11 +28,15 @@ State = dict[str, torch.Tensor]
 
 @dataclass
 class Checkpoint:
-    """What a weights file holds: tensors by name, class values if told, and remarks."""
+    """What a weights file holds: tensors by name, class values if told, and remarks.
+
+    `description` is that of a fine-tuned network: what `write_checkpoint` was given, else empty.
+    """
 
     state: State
     classes: tuple[Any, ...] = ()
     notes: list[str] = field(default_factory=list)
+    description: dict[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -77,7 +86,47 @@ def _read_safetensors(path: Path) -> Checkpoint:
         classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else ()
     except (ValueError, TypeError):
         classes = ()
-    return Checkpoint(state, classes)
+    return Checkpoint(state, classes, description=_description(path, metadata))
+
+
+def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if "featx" not in metadata:
+        return {}
+    try:
+        description = json.loads(metadata["featx"])
+        form = description["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise FeatxError(f"{path}: its description is damaged ({error!r})") from None
+    if form != FORMAT:
+        raise FeatxError(f"{path} has format {form!r}; this program reads {FORMAT}")
+    return description
+
+
+def write_checkpoint(path: Path, state: State, description: Mapping[str, Any]) -> None:
+    """Write a fine-tuned network as safetensors, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        To be made; its folder too.
+    state : dict of str to torch.Tensor
+        The network's state dict, on the CPU.
+    description : mapping
+        JSON-able: ``backbone``, ``head`` (`featx.heads.HeadSpec.describe`), ``preprocessing``, and
+        ``provenance``; the format is added.
+
+    Raises
+    ------
+    FeatxError
+        If it cannot be written; a former file survives.
+    """
+    text = json.dumps({"format": FORMAT, **description}, sort_keys=True, allow_nan=False)
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    try:
+        with writing(path) as temporary:
+            save_file(tensors, temporary, metadata={"featx": text})
+    except SafetensorError as error:  # what it makes of a full disk
+        raise FeatxError(f"cannot write {path}: {error}; make room on the disk") from error
 
 
 def _read_pickle(path: Path) -> Checkpoint:

@@ -44,7 +44,12 @@ def mark_duplicates(table: pd.DataFrame) -> None:
 
 def conflicting(table: pd.DataFrame) -> int:
     """Count the groups of byte-identical images whose labels `mark_duplicates` found to differ."""
-    return int(table.loc[table["reason"].str.contains(_CONFLICT, regex=False), "sha256"].nunique())
+    return int(table.loc[has_conflict(table), "sha256"].nunique())
+
+
+def has_conflict(table: pd.DataFrame) -> pd.Series:
+    """Tell which rows have a byte-identical twin with other labels (bool, a value a row)."""
+    return table["reason"].str.contains(_CONFLICT, regex=False)
 
 
 def own_reason(reason: str) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 
 from featx.backbones import Backbone
 from featx.errors import FeatxError, unknown
+from featx.heads import Head
 
 Pool = Literal["avg", "max", "flat", "softmax"]
 
@@ -234,7 +235,11 @@ class LayerReader:
                         f"layer {module!r} has {output.ndim - 1} dimensions an image, which "
                         f"{request.pool} does not pool; use {module}:flat"
                     )
-                taken[request.name] = pool(output, request.pool)
+                head = self.network.get_submodule(module)
+                if request.pool == "softmax" and isinstance(head, Head):
+                    taken[request.name] = head.probabilities(output)
+                else:
+                    taken[request.name] = pool(output, request.pool)
                 kept = request.pool == "flat" and output.ndim == 4 and output.shape[2:].numel() > 1
                 shapes[request.name] = (
                     tuple(output.shape[1:]) if kept else tuple(taken[request.name].shape[1:])

@@ -44,16 +44,17 @@ def provenance(
         "weights_sha256": network.sha256,
         "weights_trained_on": published.trained_on if published else "",
         "weights_notes": list(network.notes),
+        **({"fine_tuning": network.provenance} if network.provenance else {}),
         "taps": [[r.name, r.module, r.pool] for r in requests],
         "preprocessing": {**asdict(network.preprocessing), "resize": RESIZE_RULE},
         "mirror": mirror,
         "precision": precision,
         "table_sha256": hashlib.sha256(table_path.read_bytes()).hexdigest(),
-        "prepare": _prepared(table_path.parent / "prepare.json"),
+        "prepare": prepared(table_path.parent / "prepare.json"),
     }
 
 
-def _prepared(path: Path) -> Any:
+def prepared(path: Path) -> Any:
     """Return how the crops were made (detector, crop, margin), or None where nothing tells."""
     if not path.is_file():
         return None

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import nn
 from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
 from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
 from featx.errors import FeatxError, unknown
+from featx.heads import HeadSpec, attach_head
 
 #: Seconds without a byte after which a download is given up.
 DOWNLOAD_TIMEOUT = 30.0
@@ -45,6 +46,10 @@ class LoadedNetwork:
         The classes' values where the weights tell them (the checkpoint's ``classes``).
     notes : tuple of str
         What was put right or left out while loading.
+    head : HeadSpec or None
+        Of a fine-tuned network.
+    provenance : dict
+        How a fine-tuned network came about: its stage, images and parents; else empty.
     """
 
     module: nn.Module
@@ -55,6 +60,8 @@ class LoadedNetwork:
     has_head: bool
     classes: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
+    head: HeadSpec | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork:
@@ -92,6 +99,8 @@ def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork
             f"{published.sha256}…; delete it and try again"
         )
     checkpoint = read_checkpoint(path)
+    if checkpoint.description:
+        return _fine_tuned(entry, checkpoint, path, digest)
     network, has_head = _fit(entry, checkpoint, path)
     name = weights if weights in entry.weights else path.name
     return LoadedNetwork(
@@ -103,6 +112,48 @@ def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork
         has_head=has_head,
         classes=checkpoint.classes if has_head else (),
         notes=tuple(checkpoint.notes),
+    )
+
+
+def _fine_tuned(
+    backbone: Backbone, checkpoint: Checkpoint, path: Path, digest: str
+) -> LoadedNetwork:
+    """Build a backbone with its age head from a file of `featx.checkpoints.write_checkpoint`."""
+    told = checkpoint.description
+    if told.get("backbone") != backbone.name:
+        raise FeatxError(
+            f"{path} does not fit {backbone.name}: it is a fine-tuned {told.get('backbone')}; "
+            f"use --backbone {told.get('backbone')}"
+        )
+    spec = HeadSpec.from_description(told.get("head", {}))
+    try:
+        given = dict(told["preprocessing"])
+        preprocessing = Preprocessing(
+            **{key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FeatxError(f"{path}: its description of the input is damaged ({error!r})") from None
+    with torch.device("meta"):
+        network = create(backbone.name)
+        attach_head(network, backbone, spec)
+    found = _differences(_shapes(network.state_dict()), _shapes(checkpoint.state))
+    if any(found.values()):
+        raise FeatxError(f"{path} does not fit its description: {_counted(found)}")
+    network.load_state_dict(checkpoint.state, strict=True, assign=True)
+    embedding = backbone.embedding
+    if embedding and embedding.startswith(f"{backbone.head}."):  # the head took its place
+        embedding = f"{backbone.head}.hidden" if spec.hidden else None
+    return LoadedNetwork(
+        module=network.eval(),
+        backbone=replace(backbone, embedding=embedding, classifier=backbone.head),
+        preprocessing=preprocessing,
+        weights=path.name,
+        sha256=digest,
+        has_head=spec.kind != "regression",
+        classes=spec.groups or tuple(int(c) if c.is_integer() else c for c in spec.classes),
+        notes=tuple(checkpoint.notes),
+        head=spec,
+        provenance=dict(told.get("provenance", {})),
     )
 
 
@@ -175,7 +226,7 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _classes_in(backbone: Backbone, state: State) -> int | None:
     weight = state.get(f"{backbone.classifier}.weight")
-    return len(weight) if backbone.classifier and weight is not None and weight.ndim else None
+    return len(weight) if weight is not None and weight.ndim else None
 
 
 def _differences(
@@ -231,9 +282,6 @@ def _fit(backbone: Backbone, checkpoint: Checkpoint, path: Path) -> tuple[nn.Mod
 
 
 def _told(backbone: Backbone, state: State, found: Mapping[str, list[str]]) -> str:
-    counts = "; ".join(
-        f"{len(names)} {kind} (such as {names[0]})" for kind, names in found.items() if names
-    )
     given = _shapes(state)
     fitting = [
         name
@@ -242,7 +290,13 @@ def _told(backbone: Backbone, state: State, found: Mapping[str, list[str]]) -> s
         and not any(_differences(_wanted(get_backbone(name), state), given).values())
     ]
     hint = f"; they fit --backbone {' or '.join(fitting)}" if fitting else ""
-    return f"tensors {counts}{hint}"
+    return f"{_counted(found)}{hint}"
+
+
+def _counted(found: Mapping[str, list[str]]) -> str:
+    return "tensors " + "; ".join(
+        f"{len(names)} {kind} (such as {names[0]})" for kind, names in found.items() if names
+    )
 
 
 def _random(backbone: Backbone, seed: int) -> LoadedNetwork:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import nn
 
-from featx.errors import FeatxError, unknown
+from featx.errors import unknown
 
 #: Builds a network in PyTorch's initial state; the argument is the number of classes of its
 #: classifier, None for the architecture's own default (or for no classifier, where it is optional).
@@ -74,8 +74,12 @@ class Backbone:
         and the last feature map, both of shape (images, channels, height, width).
     embedding : str or None
         The module whose output is the descriptor before any L2 normalisation.
-    classifier : str or None
-        The linear module that gives the class scores (logits).
+    classifier : str
+        The module that gives the class scores (logits); an identity where the weights bring none.
+    head : str
+        The module that a fine-tuning stage replaces by its own head; the classifier by default.
+    hidden : tuple of int
+        Units of the fully connected layers that such a head has by default.
     preprocessing : Preprocessing
         Used with weights that do not say otherwise.
     weights : mapping of str to Weights
@@ -87,9 +91,11 @@ class Backbone:
     first_conv: str
     last_conv: str
     embedding: str | None
-    classifier: str | None
+    classifier: str
     preprocessing: Preprocessing
     citation: str
+    head: str
+    hidden: tuple[int, ...] = ()
     weights: Mapping[str, Weights] = field(default_factory=dict)
 
 
@@ -102,9 +108,11 @@ def register_backbone(
     first_conv: str,
     last_conv: str,
     embedding: str | None,
-    classifier: str | None,
+    classifier: str,
     preprocessing: Preprocessing,
     citation: str,
+    head: str | None = None,
+    hidden: tuple[int, ...] = (),
     weights: Mapping[str, Weights] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Return a decorator that enters a builder into the registry; see `Backbone`."""
@@ -121,6 +129,8 @@ def register_backbone(
             classifier=classifier,
             preprocessing=preprocessing,
             citation=citation,
+            head=head or classifier,
+            hidden=hidden,
             weights=dict(weights or {}),
         )
         return build
@@ -159,9 +169,6 @@ def create(name: str, classes: int | None = None) -> nn.Module:
     Raises
     ------
     FeatxError
-        If there is no such backbone, or it has no classifier and `classes` was given.
+        If there is no such backbone.
     """
-    backbone = get_backbone(name)
-    if classes is not None and backbone.classifier is None:
-        raise FeatxError(f"backbone {name!r} has no classifier; leave out the number of classes")
-    return backbone.build(classes).eval()
+    return get_backbone(name).build(classes).eval()

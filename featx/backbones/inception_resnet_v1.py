@@ -20,6 +20,16 @@ FACENET_160 = Preprocessing(
 )
 
 
+class FaceNet(InceptionResnetV1):
+    """facenet-pytorch's network with a classifier or without, its output not normalised."""
+
+    def __init__(self, classes: int | None = None) -> None:
+        """Build the network with random weights."""
+        super().__init__(classify=False)
+        self.classify = True  # in facenet-pytorch: apply `logits` rather than normalise
+        self.logits = nn.Linear(512, classes) if classes else nn.Identity()
+
+
 def _facenet(file: str, trained_on: str) -> Weights:
     return Weights(
         file=file,
@@ -48,4 +58,4 @@ def _facenet(file: str, trained_on: str) -> Weights:
 )
 def inception_resnet_v1(classes: int | None = None) -> nn.Module:
     """Build Inception-ResNet-v1, with the classifier `logits` only if `classes` is given."""
-    return InceptionResnetV1(classify=classes is not None, num_classes=classes)
+    return FaceNet(classes)

@@ -70,13 +70,13 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """The network of Table 1 for inputs of 112 × 96 pixels, without a classifier.
+    """The network of Table 1 for inputs of 112 × 96 pixels.
 
     The global depthwise convolution weighs every place of the last 7 × 6 feature map by itself,
     so inputs of another size do not fit.
     """
 
-    def __init__(self, embedding: int = 128) -> None:
+    def __init__(self, embedding: int = 128, classes: int | None = None) -> None:
         super().__init__()
         self.conv1 = ConvolutionBlock(3, 64, 3, stride=2, padding=1)
         self.dw_conv1 = ConvolutionBlock(64, 64, 3, padding=1, depthwise=True)
@@ -91,15 +91,16 @@ class MobileFaceNet(nn.Module):
         self.conv2 = ConvolutionBlock(channels, 512, 1)
         self.linear7 = ConvolutionBlock(512, 512, (7, 6), depthwise=True, linear=True)
         self.linear1 = ConvolutionBlock(512, embedding, 1, linear=True)
+        self.classifier = nn.Linear(embedding, classes) if classes else nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 112, 96) to embeddings (n, 128), not normalised."""
+        """Map images (n, 3, 112, 96) to class scores, or to embeddings (n, 128), not normalised."""
         x = self.blocks(self.dw_conv1(self.conv1(x)))
         x = self.linear1(self.linear7(self.conv2(x)))
-        return x.flatten(1)
+        return self.classifier(x.flatten(1))
 
 
 @register_backbone(
@@ -107,7 +108,7 @@ class MobileFaceNet(nn.Module):
     first_conv="conv1",
     last_conv="conv2",
     embedding="linear1",
-    classifier=None,
+    classifier="classifier",
     preprocessing=ALIGNED_112X96,
     citation=CITATION,
     weights={
@@ -121,5 +122,5 @@ class MobileFaceNet(nn.Module):
     },
 )
 def mobilefacenet(classes: int | None = None) -> nn.Module:
-    """Build MobileFaceNet; it has no classifier, `classes` is not used."""
-    return MobileFaceNet()
+    """Build MobileFaceNet, with a classifier on the embedding only if `classes` is given."""
+    return MobileFaceNet(classes=classes)

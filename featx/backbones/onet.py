@@ -29,18 +29,19 @@ class ONet(mtcnn.ONet):
     every place of the last 3 × 3 feature map by itself: inputs of another size do not fit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int | None = None) -> None:
         """Build the network with random weights."""
         super().__init__(pretrained=False)
+        self.classifier = nn.Linear(256, classes) if classes else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 48, 48) to embeddings (n, 256), not rectified, not normalised."""
+        """Map images (n, 3, 48, 48) to class scores, or to embeddings (n, 256), not rectified."""
         x = self.pool1(self.prelu1(self.conv1(x)))
         x = self.pool2(self.prelu2(self.conv2(x)))
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu4(self.conv4(x))
         # The weights come from Caffe's MATLAB interface, which holds width before height.
-        return self.dense5(x.permute(0, 3, 2, 1).flatten(1))
+        return self.classifier(self.dense5(x.permute(0, 3, 2, 1).flatten(1)))
 
 
 @register_backbone(
@@ -48,7 +49,7 @@ class ONet(mtcnn.ONet):
     first_conv="prelu1",
     last_conv="prelu4",
     embedding="dense5",
-    classifier=None,
+    classifier="classifier",
     preprocessing=FACE_48X48,
     citation=CITATION,
     weights={
@@ -64,5 +65,5 @@ class ONet(mtcnn.ONet):
     },
 )
 def onet(classes: int | None = None) -> nn.Module:
-    """Build ONet; it has no classifier of identities or ages, `classes` is not used."""
-    return ONet()
+    """Build ONet, with a classifier on the embedding only if `classes` is given."""
+    return ONet(classes)

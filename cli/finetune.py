@@ -1,0 +1,186 @@
+"""`featx finetune`: a network through the stages of a cascade, or of every fold of a protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from cli.options import long_work
+
+
+@click.command()
+@click.argument("cascade", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."
+)
+@click.option(
+    "--protocol",
+    help="lopo, kfold:K, folds or holdout:F: the last stage is trained once a fold, and tested.",
+)
+@click.option(
+    "--fold", "folds", multiple=True, help="With --protocol: only this fold; repeatable. [all]"
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    default=("gap",),
+    show_default=True,
+    help="With --protocol and --regressor: a layer of each fold's network; repeatable.",
+)
+@click.option(
+    "--regressor",
+    "regressors",
+    multiple=True,
+    help="With --protocol: fit this on each fold's network too, as `featx regress`; repeatable.",
+)
+@click.option(
+    "--keep-networks", is_flag=True, help="With --protocol: keep each fold's network file."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --protocol: folds at once, in processes of their own; several share a GPU.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value of the file, as stages.0.epochs=1 or stages.NAME.batch_size=8; repeatable.",
+)
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    help="Seconds of training between two saved states.",
+)
+@long_work
+@click.pass_context
+def finetune(
+    context: click.Context,
+    cascade: Path,
+    output: Path,
+    protocol: str | None,
+    folds: tuple[str, ...],
+    layers: tuple[str, ...],
+    regressors: tuple[str, ...],
+    keep_networks: bool,
+    changes: tuple[str, ...],
+    save_every: float,
+    seed: int,
+    dry_run: bool,
+    device: str,
+    jobs: int,
+    resume: bool,
+    verbose: bool,
+) -> None:
+    """Fine-tune a network through the stages of the YAML file CASCADE.
+
+    \b
+    featx finetune cascade.yaml -o tuned
+    featx extract work --backbone mobilefacenet --weights tuned/1-utkface/network.safetensors …
+    featx finetune cascade.yaml --protocol lopo -o tuned-lopo
+    torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned
+
+    --seed, where given, replaces the file's. A killed run goes on with --resume, to the same
+    weights.
+    """
+    from featx.training.cascade_file import read_cascade
+
+    if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
+        changes = (*changes, f"seed={seed}")
+    settled = read_cascade(cascade, changes)
+    if protocol is None:
+        for name, given in (("--fold", folds), ("--regressor", regressors)):
+            if given:
+                raise click.UsageError(f"{name} goes with --protocol")
+        _stages(settled, output, device, dry_run, resume, save_every)
+        return
+    from experiments.end_to_end import plan_end_to_end, run_end_to_end
+
+    plan = plan_end_to_end(settled, protocol, only=folds, layers=layers, regressors=regressors)
+    if dry_run:
+        for stage in plan.early:
+            click.echo(_told(stage))
+        click.echo(
+            f"{plan.target.stage.name}: {len(plan.folds)} of {plan.planned} folds over "
+            f"{len(plan.images)} images, {plan.target.stage.epochs} epochs each -> {output}"
+        )
+        return
+    infos = run_end_to_end(
+        plan,
+        output,
+        device=device,
+        jobs=jobs,
+        resume=resume,
+        keep_networks=keep_networks,
+        progress=True,
+        say=click.echo,
+    )
+    _report(infos, output)
+
+
+def _stages(
+    settled: Any, output: Path, device: str, dry_run: bool, resume: bool, save_every: float
+) -> None:
+    from featx.training.cascade import plan_stages, run_cascade
+    from featx.training.processes import join_processes
+
+    plans = plan_stages(settled)
+    if dry_run:
+        for plan in plans:
+            click.echo(_told(plan))
+        return
+    with join_processes(device) as processes:
+        run_cascade(
+            settled,
+            plans,
+            output,
+            processes,
+            resume=resume,
+            progress=True,
+            say=click.echo,
+            save_every=save_every,
+        )
+
+
+def _told(plan: Any) -> str:
+    stage, data = plan.stage, plan.data
+    held = f", {len(data.validation)} for validation" if data.validation else ""
+    return (
+        f"{stage.name}: {len(data.train)} of {data.train.n_total} images{held}, {stage.epochs} "
+        f"epochs of {-(-len(data.train) // stage.batch_size)} batches, {stage.head.loss}, "
+        f"{stage.unlock} unlocked"
+    )
+
+
+def _report(infos: list[dict[str, Any]], output: Path) -> None:
+    from featx.errors import FeatxError
+    from regress.metrics import mae
+    from regress.predictions import read_run
+
+    failed: dict[str, str] = {}
+    for info in infos:
+        run = read_run(output / "runs" / info["folder"])
+        table, folds = run.predictions, info["folds"]
+        score = f"MAE {mae(table['age'], table['predicted_age']):.3f} years" if len(table) else "-"
+        click.echo(
+            f"{info['method']}: {score} over {len(table)} of {info['counts']['total']} images, "
+            f"{folds['done']} of {folds['planned']} folds -> {run.folder}"
+        )
+        failed |= folds["failed"]
+    for name, reason in failed.items():
+        click.echo(f"  fold {name} failed: {reason}", err=True)
+    if failed:
+        raise FeatxError(
+            f"{len(failed)} folds failed (reasons above); the others are kept: mend the cause and "
+            "run again with --resume"
+        )

@@ -1,0 +1,1 @@
+"""Fine-tuning: one stage, a cascade of them, and what they are made of."""

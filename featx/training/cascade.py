@@ -1,0 +1,377 @@
+"""Stages one after the other: a network's way from face recognition to age."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from featx import __version__
+from featx.atomic import write_json
+from featx.backbones import get_backbone
+from featx.checkpoints import write_checkpoint
+from featx.errors import FeatxError
+from featx.heads import Head, HeadSpec, attach_head
+from featx.progress import tracking
+from featx.training.cascade_file import Cascade, Stage, describe
+from featx.training.data import (
+    StageData,
+    balanced_weights,
+    head_spec,
+    resolve_paths,
+    split_stage,
+    stage_labels,
+    stage_samples,
+)
+from featx.training.journal import StageJournal
+from featx.training.loop import SAVE_EVERY, Images, StageTraining
+from featx.training.pixels import PixelStore
+from featx.training.processes import Processes
+from featx.training.unlocking import unlock
+from featx.weights import LoadedNetwork, load_network
+
+NETWORK = "network.safetensors"
+STATE = "state.pt"
+_silent = nullcontext(lambda n: None)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage with its data read and split.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    stage : Stage
+        With paths resolved.
+    data : StageData
+        Who is trained on.
+    seed : int
+        The stage's own.
+    """
+
+    number: int
+    stage: Stage
+    data: StageData
+    seed: int
+
+    @property
+    def folder_name(self) -> str:
+        """The folder below the cascade's output folder."""
+        return f"{self.number}-{self.stage.name}"
+
+
+def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]:
+    """Read and split every stage's data, before anything is trained.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        As read.
+    split_last : bool
+        Split the last stage's images too; not where folds are still to be taken from them.
+
+    Raises
+    ------
+    FeatxError
+        If a stage's tables cannot be read, its filter or split leaves nothing, or its classes do
+        not cover its images.
+    """
+    plans = []
+    for number, stage in enumerate(cascade.stages, start=1):
+        data = resolve_paths(stage.data, cascade.folder)
+        try:
+            samples = stage_samples(data)
+        except FeatxError as error:
+            raise FeatxError(f"stage {stage.name}: {error}") from None
+        seed = cascade.seed if stage.seed is None else stage.seed
+        whole = number == len(cascade.stages) and not split_last
+        split = StageData(samples, None) if whole else split_stage(samples, data, seed, stage.name)
+        resolved = stage.model_copy(update={"data": data})
+        plan = StagePlan(number, resolved, split, seed)
+        stage_labels(
+            resolved, split, head_spec(resolved, split.train, get_backbone(cascade.backbone))
+        )
+        plans.append(plan)
+    return plans
+
+
+def start_network(cascade: Cascade) -> LoadedNetwork:
+    """Load the network that a cascade starts from.
+
+    Raises
+    ------
+    FeatxError
+        As `load_network`.
+    """
+    beside = cascade.folder / cascade.weights
+    weights = str(beside) if beside.is_file() else cascade.weights
+    return load_network(cascade.backbone, weights, seed=cascade.seed)
+
+
+def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:
+    """Return a hash of everything that a stage's weights are computed from."""
+    stage = describe(plan.stage)
+    for unimportant in ("tables", "without"):  # where they lie; the digest tells what they hold
+        stage["data"].pop(unimportant, None)
+    source = [
+        __version__,
+        parent.backbone.name,
+        parent.sha256,
+        stage,
+        plan.data.digest(),
+        plan.seed,
+        processes,
+    ]
+    return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def run_stage(
+    plan: StagePlan,
+    parent: LoadedNetwork,
+    folder: Path,
+    processes: Processes,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    store: PixelStore | None = None,
+    rows: tuple[np.ndarray, np.ndarray | None] | None = None,
+    save_every: float = SAVE_EVERY,
+) -> LoadedNetwork:
+    """Fine-tune a network on one stage, or take the finished result of an earlier run.
+
+    Parameters
+    ----------
+    plan : StagePlan
+        What to do.
+    parent : LoadedNetwork
+        What to start from; it is not changed.
+    folder : Path
+        The stage's own: ``network.safetensors``, ``history.csv``, ``stage.json``, TensorBoard's
+        events, and ``state.pt`` while it is unfinished.
+    processes : Processes
+        Those that train together.
+    resume : bool
+        Take up what the folder holds.
+    progress : bool
+        Show how far the stage has come, on standard error.
+    store, rows
+        Decoded pixels, and which of them are this stage's training and validation images, where
+        several runs share them; by default the stage decodes its own.
+    save_every : float
+        Seconds between two states.
+
+    Returns
+    -------
+    LoadedNetwork
+        The fine-tuned network, as read back from its file.
+
+    Raises
+    ------
+    FeatxError
+        If the folder holds another run's work, or training fails (see `StageTraining`).
+    """
+    key = stage_key(plan, parent, processes.count)
+    result = folder / NETWORK
+    finished = _finished(result, parent, key, resume)
+    if finished is not None:
+        return finished
+    stage = plan.stage
+    torch.manual_seed(plan.seed)
+    module, head, spec = prepare_network(plan, parent)
+    labels = stage_labels(stage, plan.data, spec)
+    unlock(module, parent.backbone, stage.unlock)
+    train, validation = plan.data.train, plan.data.validation
+    own = store is None
+    if store is None:
+        files = train.files + (validation.files if validation else [])
+        store = PixelStore(files, parent.preprocessing)
+        split = np.arange(len(files))
+        rows = split[: len(train)], split[len(train) :] if validation else None
+    assert rows is not None
+    weights = None
+    if stage.class_weights == "balanced":
+        weights = balanced_weights(labels[0], max(1, len(spec.classes)))
+    total = stage.epochs * len(train)
+    journal = StageJournal(folder) if processes.first else None
+    showing = progress and processes.first
+    try:
+        if own:
+            with tracking("decode", len(store), "image") if showing else _silent as advance:
+                store.load(advance)
+        with tracking(stage.name, total, "image") if showing else _silent as advance:
+            training = StageTraining(
+                module,
+                head,
+                parent.preprocessing,
+                stage,
+                train=Images(store, rows[0], labels[0], train.table["image"].tolist()),
+                validation=None
+                if validation is None or labels[1] is None or rows[1] is None
+                else Images(store, rows[1], labels[1], validation.table["image"].tolist()),
+                processes=processes,
+                seed=plan.seed,
+                state_file=folder / STATE,
+                key=key,
+                class_weights=weights,
+                on_epoch=journal,
+                on_images=advance,
+                save_every=save_every,
+            )
+            training.fit()
+    finally:
+        if own:
+            store.close()
+    if processes.first:
+        assert journal is not None
+        journal.finish(training.history)
+        description = _description(plan, parent, spec, key, training.history)
+        state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
+        write_checkpoint(result, state, description)
+        write_json(folder / "stage.json", description)
+        (folder / STATE).unlink(missing_ok=True)
+    processes.wait()
+    return load_network(parent.backbone.name, str(result))
+
+
+def prepare_network(
+    plan: StagePlan, parent: LoadedNetwork
+) -> tuple[torch.nn.Module, Head, HeadSpec]:
+    """Return a copy of the parent's network with the stage's head in its place.
+
+    The parent's own head is kept where it is of the same classes, kind and layers and the stage
+    says so; otherwise a new one is initialised.
+    """
+    module = copy.deepcopy(parent.module)
+    spec = head_spec(plan.stage, plan.data.train, parent.backbone)
+    former = parent.head
+    if (
+        plan.stage.head.keep
+        and former is not None
+        and replace(former, dropout=spec.dropout) == spec
+    ):
+        head = module.get_submodule(parent.backbone.head)
+        assert isinstance(head, Head)
+        return module, head, spec
+    return module, attach_head(module, parent.backbone, spec), spec
+
+
+def _finished(result: Path, parent: LoadedNetwork, key: str, resume: bool) -> LoadedNetwork | None:
+    if not result.is_file():
+        if not resume and (result.parent / STATE).is_file():
+            raise FeatxError(
+                f"{result.parent} holds an unfinished run; add --resume, or give another -o"
+            )
+        return None
+    if not resume:
+        raise FeatxError(f"{result.parent} holds an earlier run; add --resume, or give another -o")
+    network = load_network(parent.backbone.name, str(result))
+    if network.provenance.get("key") != key:
+        raise FeatxError(
+            f"{result} was made with other settings, weights or images; give another -o, or "
+            "delete its folder to make it again"
+        )
+    return network
+
+
+def _description(
+    plan: StagePlan,
+    parent: LoadedNetwork,
+    spec: HeadSpec,
+    key: str,
+    history: Sequence[dict[str, float]],
+) -> dict[str, Any]:
+    validation = plan.data.validation
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+    return {
+        "backbone": parent.backbone.name,
+        "head": spec.describe(),
+        "preprocessing": asdict(parent.preprocessing),
+        "provenance": {
+            "key": key,
+            "stage": describe(plan.stage),
+            "seed": plan.seed,
+            "parent": {
+                "weights": parent.weights,
+                "sha256": parent.sha256,
+                **({"provenance": parent.provenance} if parent.provenance else {}),
+            },
+            "images": {
+                "train": len(plan.data.train),
+                "validation": len(validation) if validation else 0,
+                "total": plan.data.train.n_total,
+                "digest": plan.data.digest(),
+            },
+            "epochs": len(history),
+            "last_epoch": timeless[-1] if timeless else {},
+            "featx": __version__,
+            "torch": torch.__version__,
+        },
+    }
+
+
+def run_cascade(
+    cascade: Cascade,
+    plans: Sequence[StagePlan],
+    out: Path,
+    processes: Processes,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    save_every: float = SAVE_EVERY,
+) -> LoadedNetwork:
+    """Run stages one after the other, each from the one before it.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        What to start from.
+    plans : sequence of StagePlan
+        Of its stages, in order; they may be fewer than the cascade has.
+    out : Path
+        A folder below it is made for every stage.
+    say : callable
+        Told each finished stage in a line.
+
+    Returns
+    -------
+    LoadedNetwork
+        The last stage's; the start itself where there are no stages.
+    """
+    network = start_network(cascade)
+    for plan in plans:
+        network = run_stage(
+            plan,
+            network,
+            out / plan.folder_name,
+            processes,
+            resume=resume,
+            progress=progress,
+            save_every=save_every,
+        )
+        if processes.first:
+            say(f"{plan.stage.name}: {summary(network)} -> {out / plan.folder_name / NETWORK}")
+    return network
+
+
+def summary(network: LoadedNetwork) -> str:
+    """Return what a fine-tuned network's last epoch showed, in words."""
+    told = network.provenance
+    images, last = told["images"], told["last_epoch"]
+    text = f"{images['train']} images, {told['epochs']} epochs"
+    if "validation_mae" in last:
+        text += (
+            f", validation MAE {last['validation_mae']:.2f} years over {images['validation']} "
+            "images after the last"
+        )
+    return text

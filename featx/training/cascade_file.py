@@ -1,0 +1,387 @@
+"""The cascade file: everything that a cascade and its stages have, validated with line numbers."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from featx.errors import FeatxError
+from featx.heads import Kind
+from featx.training.losses import KIND_OF_LOSS
+from featx.training.yaml_lines import Location, parse_value, read_yaml
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=100)]
+Patience = Annotated[int, Field(ge=1)]
+
+_AGES = re.compile(r"(\d{1,3})-(\d{1,3})")
+
+#: The losses that use each number of a head, and what it is where it is not given.
+_USED_BY: dict[str, dict[str, float]] = {
+    "label_sd": {"label-distribution": 2.0, "dldl-v2": 2.0},
+    "expected_value_weight": {"label-distribution": 0.0, "dldl-v2": 1.0},
+    "mean_weight": {"mean-variance": 0.2},
+    "variance_weight": {"mean-variance": 0.05},
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_as_tuples(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+
+
+class Filter(_Part):
+    """Which images of the tables are taken: all conditions must hold.
+
+    `age` is the first and last age in years; `gender` and `dataset` are lists of values;
+    `conflicting_labels` ``drop`` leaves out images with a byte-identical twin of another label.
+    """
+
+    age: tuple[float, float] | None = None
+    gender: tuple[str, ...] | None = None
+    dataset: tuple[str, ...] | None = None
+    conflicting_labels: Literal["keep", "drop"] = "keep"
+
+    @field_validator("age")
+    @classmethod
+    def _ordered(cls, age: tuple[float, float] | None) -> tuple[float, float] | None:
+        if age is not None and age[0] > age[1]:
+            raise ValueError("the first age is above the last")
+        return age
+
+
+class Validation(_Part):
+    """A validation set that is named: official folds of the same tables, or tables of its own."""
+
+    fold: tuple[str, ...] | None = None
+    tables: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Validation:
+        if (self.fold is None) == (self.tables is None):
+            raise ValueError("give either fold or tables")
+        return self
+
+
+class DataSpec(_Part):
+    """What a stage trains on; `without` names tables whose people and images are left out."""
+
+    tables: Annotated[tuple[str, ...], Field(min_length=1)]
+    filter: Filter | None = None
+    without: tuple[str, ...] | None = None
+    validation: Share | Validation | None = 0.2
+
+
+class HeadConfig(_Part):
+    """The head and its loss; see `featx.heads.Head` and `featx.training.losses.make_loss`."""
+
+    loss: Literal[
+        "cross-entropy", "label-distribution", "dldl-v2", "mean-variance", "coral", "corn", "l1"
+    ] = "cross-entropy"
+    classes: str | tuple[str, ...] = "0-100"
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_sd: Annotated[float, Field(gt=0)] | None = None
+    expected_value_weight: Annotated[float, Field(ge=0)] | None = None
+    mean_weight: Annotated[float, Field(ge=0)] | None = None
+    variance_weight: Annotated[float, Field(ge=0)] | None = None
+    keep: bool = True
+
+    @field_validator("classes")
+    @classmethod
+    def _classes(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if given == "observed":
+            return given
+        spans = []
+        for text in (given,) if isinstance(given, str) else given:
+            span = _AGES.fullmatch(text)
+            if span is None or int(span[1]) > int(span[2]):
+                raise ValueError(
+                    f"{text!r} is no range of ages: write 0-100, observed, or groups as "
+                    '["0-12", "15-20", "25-100"]'
+                )
+            spans.append((int(span[1]), int(span[2])))
+        if isinstance(given, str) and spans[0][0] == spans[0][1]:
+            raise ValueError("one age alone is nothing to tell apart")
+        if not isinstance(given, str) and (
+            len(spans) < 2 or any(a[1] >= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        ):
+            raise ValueError("give two groups or more, in order and without overlap")
+        return given
+
+    @model_validator(mode="after")
+    def _resolve_numbers(self) -> HeadConfig:
+        for name, users in _USED_BY.items():
+            if self.loss in users:
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, users[self.loss])
+            elif getattr(self, name) is not None:
+                raise ValueError(f"{name} is not used by the loss {self.loss}; leave it out")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of head that the loss is for."""
+        return KIND_OF_LOSS[self.loss]
+
+    def class_values(self, observed: np.ndarray) -> tuple[tuple[float, ...], tuple[str, ...]]:
+        """Return the classes' values in years and, for groups, their names.
+
+        Parameters
+        ----------
+        observed : numpy.ndarray
+            The training images' ages in years, for the classes ``observed``.
+        """
+        if self.kind == "regression":
+            return (), ()
+        if self.classes == "observed":
+            return tuple(float(age) for age in np.unique(observed)), ()
+        if isinstance(self.classes, str):
+            low, high = map(int, self.classes.split("-"))
+            return tuple(float(age) for age in range(low, high + 1)), ()
+        middles = [sum(map(int, group.split("-"))) / 2 for group in self.classes]
+        return tuple(middles), self.classes
+
+
+class Optimiser(_Part):
+    """The optimiser; the head learns at `head_learning_rate` where that is given."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Rate = 0.001
+    head_learning_rate: Rate | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+
+class Schedule(_Part):
+    """The learning rate over a stage; see `featx.training.schedule.RateSchedule`."""
+
+    name: Literal["plateau", "one-cycle", "cosine", "constant"] = "plateau"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    patience: Patience = 5
+    warmup: Share = 0.3
+
+
+class Augmentation(_Part):
+    """How training images are changed, each by a draw of its own.
+
+    `flip`, `grey` and `erasing` are probabilities; `rotation` is in degrees and `shift` in parts of
+    the width and height, either way; `scale` is the least and the greatest; `crop` the least and
+    the greatest part of the area that a random crop keeps; `colour_jitter` the greatest change of
+    brightness, contrast and saturation, in parts.
+    """
+
+    flip: Probability = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    scale: tuple[Rate, Rate] = (1.0, 1.0)
+    crop: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] | None = (
+        None
+    )
+    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    grey: Probability = 0.0
+    erasing: Probability = 0.0
+
+    @field_validator("scale", "crop")
+    @classmethod
+    def _ordered(cls, span: tuple[float, float] | None) -> tuple[float, float] | None:
+        if span is not None and span[0] > span[1]:
+            raise ValueError("the least is above the greatest")
+        return span
+
+
+class Stage(_Part):
+    """One step of a cascade: data, head, and how to train."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
+    data: DataSpec
+    unlock: str = "all"
+    head: HeadConfig = HeadConfig()
+    optimiser: Optimiser = Optimiser()
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    epochs: Annotated[int, Field(ge=1)]
+    schedule: Schedule | None = None
+    early_stopping: Patience | None = None
+    keep: Literal["best", "last"] | None = None
+    class_weights: Literal["balanced"] | None = None
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Stage:
+        validated = self.data.validation is not None
+        if self.schedule is None:  # halve on a plateau where there is a loss to watch
+            name = "plateau" if validated else "constant"
+            object.__setattr__(self, "schedule", Schedule(name=name))  # type: ignore[arg-type]
+        if self.keep is None:
+            object.__setattr__(self, "keep", "best" if validated else "last")
+        assert self.schedule is not None
+        for wanted, what in (
+            (self.schedule.name == "plateau", "schedule plateau"),
+            (self.early_stopping is not None, "early_stopping"),
+            (self.keep == "best", "keep: best"),
+        ):
+            if wanted and not validated:
+                raise ValueError(f"{what} needs a validation set; give data.validation")
+        if self.head.kind == "regression" and self.class_weights:
+            raise ValueError("class_weights need classes, which the loss l1 has not")
+        return self
+
+
+class Cascade(_Part):
+    """A network to start from, and the stages it goes through; the last is the target."""
+
+    backbone: str
+    weights: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    file: Path = Field(default=Path("cascade.yaml"), exclude=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths are looked for first."""
+        return self.file.parent
+
+    @field_validator("stages")
+    @classmethod
+    def _named_once(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        names = [stage.name for stage in stages]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two stages are named {name!r}")
+        return stages
+
+
+def describe(part: BaseModel) -> dict[str, Any]:
+    """Return a cascade or a part of it as JSON-able data, with every default filled in."""
+    return part.model_dump(mode="json")
+
+
+def read_cascade(path: str | Path, changes: Sequence[str] = ()) -> Cascade:
+    """Read a cascade file.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML.
+    changes : sequence of str
+        As ``stages.0.epochs=1`` or ``stages.NAME.batch_size=8``: values that replace the file's.
+
+    Raises
+    ------
+    FeatxError
+        If the file is malformed, naming line and key, or a change is.
+    """
+    path = Path(path)
+    data, lines = read_yaml(path)
+    if not isinstance(data, dict):
+        raise FeatxError(
+            f"{path}, line 1: a cascade file is a mapping with backbone, weights, stages"
+        )
+    for change in changes:
+        _apply(data, change)
+    try:
+        return Cascade.model_validate({**data, "file": path} if "file" not in data else data)
+    except ValidationError as error:
+        told = [_tell(problem, lines) for problem in error.errors()]
+        more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
+        first, *others = told[:3]
+        rest = "".join(f"; {text}" for text in others)
+        raise FeatxError(f"{path}, {first}{rest}{more}") from None
+
+
+def _apply(data: Any, change: str) -> None:
+    keys, equals, text = change.partition("=")
+    option = f"--set {change}"
+    if not equals:
+        raise FeatxError(f"{option}: write KEY=VALUE, as stages.0.epochs=1")
+    try:
+        value = parse_value(text)
+    except yaml.YAMLError:
+        raise FeatxError(f"{option}: {text!r} is no YAML value") from None
+    *above, last = keys.split(".")
+    place = data
+    for key in above:
+        if isinstance(place, list):
+            place = _item(place, key, option)
+        elif isinstance(place, dict):
+            if place.get(key) is None:
+                place[key] = {}
+            place = place[key]
+        else:
+            raise FeatxError(f"{option}: there is nothing below {key!r}")
+    if isinstance(place, list):
+        place[place.index(_item(place, last, option))] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise FeatxError(f"{option}: there is nothing below {above[-1]!r}")
+
+
+def _item(items: list[Any], key: str, option: str) -> Any:
+    if key.isdigit() and int(key) < len(items):
+        return items[int(key)]
+    named = [item for item in items if isinstance(item, dict) and item.get("name") == key]
+    if not named:
+        raise FeatxError(f"{option}: there is no {key!r} among {len(items)}")
+    return named[0]
+
+
+def _tell(problem: Any, lines: dict[Location, int]) -> str:
+    """Say what is wrong with a value, after the line that it stands on."""
+    # pydantic puts the names of a union's members into the location: those are no keys
+    location: Location = ()
+    for key in problem["loc"]:
+        if (*location, key) in lines:
+            location = (*location, key)
+        elif problem["type"] == "missing" and key == problem["loc"][-1]:
+            return f"line {lines[location]}: {_dotted((*location, key))}: missing"
+    line = lines[location]
+    given = problem.get("input")
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), _keys(location), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"line {line}: {_dotted(location)}: unknown key{hint}"
+    text = problem["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should be", "should be")
+    shown = "" if isinstance(given, dict | BaseModel) else f" {given!r}:"
+    return f"line {line}: {_dotted(location)}:{shown} {text}"
+
+
+def _dotted(location: Location) -> str:
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
+    return text.removeprefix(".") or "the file"
+
+
+def _keys(location: Location) -> list[str]:
+    """Return the keys that may stand where the last one of a location does."""
+    names: dict[str, type[BaseModel]] = {
+        "stages": Stage,
+        "data": DataSpec,
+        "filter": Filter,
+        "validation": Validation,
+        "head": HeadConfig,
+        "optimiser": Optimiser,
+        "schedule": Schedule,
+        "augmentation": Augmentation,
+    }
+    above = [key for key in location[:-1] if isinstance(key, str)]
+    return list((names[above[-1]] if above else Cascade).model_fields)

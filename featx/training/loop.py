@@ -1,0 +1,406 @@
+"""One stage's training: steps, epochs, validation, and taking up where it was stopped.
+
+Data order, augmentation and dropout are functions of the seed, the epoch and the step, so the
+weights after a resumed stage equal those of an undisturbed one bit by bit on the same device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from featx.backbones import Preprocessing
+from featx.devices import exact_arithmetic
+from featx.errors import FeatxError
+from featx.heads import Head
+from featx.training.augmentation import Augment
+from featx.training.inference import BATCH, Normalise, casting, outputs
+from featx.training.losses import Targets, make_loss
+from featx.training.order import epoch_batches, share
+from featx.training.pixels import PixelStore
+from featx.training.processes import Processes
+from featx.training.samples import Labels
+from featx.training.schedule import RateSchedule, make_optimiser
+from featx.training.state import load_state, save_state
+from featx.training.unlocking import training_mode
+
+if TYPE_CHECKING:
+    from featx.training.cascade_file import Stage
+
+#: Seconds between two states written within an epoch.
+SAVE_EVERY = 300.0
+
+#: Steps between two looks at the losses on a GPU, for each look waits for it.
+LOOK_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Images:
+    """Stored images with their labels and names, aligned.
+
+    Attributes
+    ----------
+    store : PixelStore
+        Holds them.
+    rows : numpy.ndarray
+        int64, shape (n,): which of the store's.
+    labels : Labels
+        What each is.
+    names : list of str
+        For messages.
+    """
+
+    store: PixelStore
+    rows: np.ndarray
+    labels: Labels
+    names: list[str]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of a validation: mean loss; mean absolute error in years; share of right classes."""
+
+    loss: float
+    mae: float
+    accuracy: float
+
+
+class StageTraining:
+    """Trains a network's unlocked parameters on one stage.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With its head attached and its parameters locked or unlocked; it is moved to the device.
+    head : Head
+        The network's.
+    preprocessing : Preprocessing
+        Of its input.
+    stage : Stage
+        How to train.
+    train, validation : Images
+        What on; `validation` None where the stage has none.
+    processes : Processes
+        Those that train together.
+    seed : int
+        Decides order, augmentation and dropout.
+    state_file : Path, optional
+        Where the unfinished stage is kept; without it, it is not.
+    key : str
+        What the stage is computed from; a state with another key is refused.
+    class_weights : torch.Tensor, optional
+        float32, shape (classes,).
+    on_epoch : callable, optional
+        Called in the first process with the history's new row.
+    on_images : callable, optional
+        Called in the first process with the number of images that each step has used.
+    save_every : float
+        Seconds.
+
+    Raises
+    ------
+    FeatxError
+        From `fit`: if a loss is not finite (step and images are named), memory does not suffice,
+        a state cannot be written, or an image cannot be read.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        head: Head,
+        preprocessing: Preprocessing,
+        stage: Stage,
+        *,
+        train: Images,
+        validation: Images | None,
+        processes: Processes,
+        seed: int,
+        state_file: Path | None = None,
+        key: str = "",
+        class_weights: torch.Tensor | None = None,
+        on_epoch: Callable[[dict[str, float]], None] | None = None,
+        on_images: Callable[[int], None] | None = None,
+        save_every: float = SAVE_EVERY,
+    ) -> None:
+        device = processes.device
+        self.network = network.to(
+            device=device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self._head, self._stage, self._processes, self._seed = head, stage, processes, seed
+        self._train, self._validation = train, validation
+        self._normalise = Normalise(preprocessing, device)
+        self._augment = Augment(stage.augmentation, seed)
+        weights = None if class_weights is None else class_weights.to(device)
+        self._loss = make_loss(stage.head, head.spec, weights)
+        own = {id(parameter) for parameter in head.parameters()}
+        unlocked = [p for p in network.parameters() if p.requires_grad]
+        self._optimiser = make_optimiser(
+            stage.optimiser,
+            [p for p in unlocked if id(p) not in own],
+            [p for p in unlocked if id(p) in own],
+        )
+        self._clipped = unlocked if stage.clip_norm else []
+        self._schedule = RateSchedule(
+            stage.schedule, self._optimiser, stage.epochs * self._steps_an_epoch
+        )
+        self._scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
+        self._spread = processes.spread(self.network)
+        self._fast = torch.compile(self._spread) if stage.compile else self._spread
+        self._state_file, self._key = state_file, key
+        self._on_epoch = on_epoch or (lambda row: None)
+        self._on_images = on_images or (lambda n: None)
+        self._save_every = save_every
+        self.history: list[dict[str, float]] = []
+        self._epoch, self._step, self._sums = 0, 0, [0.0, 0.0]
+        self._best: dict[str, Any] = {}
+
+    @property
+    def _batch(self) -> int:
+        return self._stage.batch_size * self._processes.count
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        return epoch_batches(
+            len(self._train),
+            self._batch,
+            seed=self._seed,
+            epoch=epoch,
+            processes=self._processes.count,
+        )
+
+    @property
+    def _steps_an_epoch(self) -> int:
+        return -(-len(self._batches(0)) // self._stage.accumulate)
+
+    def fit(self) -> None:
+        """Train to the end, from where a former state left off, and leave the kept weights in."""
+        self._resume()
+        while self._epoch < self._stage.epochs and not self._stopped_early():
+            start = time.monotonic()
+            self._train_epoch()
+            scores = self._validate()
+            row = self._row(scores, time.monotonic() - start)
+            self._schedule.after_epoch(scores.loss if scores else None)
+            self.history.append(row)
+            self._keep(scores)
+            self._epoch, self._step, self._sums = self._epoch + 1, 0, [0.0, 0.0]
+            self._save()
+            if self._processes.first:
+                self._on_epoch(row)
+        if self._stage.keep == "best" and self._best:
+            self.network.load_state_dict(self._best["network"])
+        self.network.eval()
+
+    # ------------------------------------------------------------------ one epoch
+
+    def _train_epoch(self) -> None:
+        training_mode(self._spread)
+        batches = self._batches(self._epoch)
+        processes = self._processes
+        own = [share(batch, processes.rank, processes.count) for batch in batches]
+        todo = range(self._step, len(batches))
+        saved = time.monotonic()
+        losses: list[tuple[int, torch.Tensor]] = []
+        ahead = self._train.store.batches([self._train.rows[own[step]] for step in todo])
+        try:
+            for step, pixels in zip(todo, ahead, strict=True):
+                loss = self._one_step(step, pixels, own[step], len(batches[step]), len(batches))
+                losses.append((step, loss))
+                last = step + 1 == len(batches)
+                if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
+                    self._look(losses, own, batches)
+                    losses.clear()
+                self._step = step + 1
+                if processes.first:
+                    self._on_images(len(batches[step]))
+                    whole = self._step % self._stage.accumulate == 0 and not losses and not last
+                    if whole and time.monotonic() - saved > self._save_every:
+                        self._save()
+                        saved = time.monotonic()
+        except torch.OutOfMemoryError:
+            raise self._out_of_memory(str(processes.device)) from None
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+            raise self._out_of_memory("this machine") from None
+
+    def _one_step(
+        self, step: int, pixels: torch.Tensor, mine: np.ndarray, n: int, n_steps: int
+    ) -> torch.Tensor:
+        stage, processes = self._stage, self._processes
+        # dropout draws from here; so no state of random numbers needs to be kept
+        torch.manual_seed(_seed_of(self._seed, self._epoch, step, processes.rank))
+        first = step // stage.accumulate * stage.accumulate
+        in_group = min(stage.accumulate, n_steps - first)
+        images = self._normalise(self._augment(pixels, self._train.rows[mine], self._epoch))
+        full = len(mine) == stage.batch_size  # another size would be compiled anew
+        with exact_arithmetic(), casting(processes.device, stage.precision):
+            given = (self._fast if full else self._spread)(images)
+        loss = self._loss(given.float(), self._targets(self._train, mine))
+        # processes average their gradients, so that unequal parts have to be weighed
+        weight = len(mine) * processes.count / n / in_group
+        with exact_arithmetic():
+            self._scaler.scale(loss * weight).backward()
+        if step + 1 == first + in_group:
+            if self._clipped:
+                self._scaler.unscale_(self._optimiser)
+                nn.utils.clip_grad_norm_(self._clipped, stage.clip_norm)
+            self._scaler.step(self._optimiser)
+            self._scaler.update()
+            self._optimiser.zero_grad(set_to_none=True)
+            self._schedule.after_step()
+        return loss.detach()
+
+    def _look(
+        self,
+        losses: list[tuple[int, torch.Tensor]],
+        own: list[np.ndarray],
+        batches: list[np.ndarray],
+    ) -> None:
+        """Add up the losses, and stop at the first that is not finite."""
+        for step, loss in losses:
+            value = float(loss)
+            if not np.isfinite(value):
+                names = [self._train.names[row] for row in own[step]]
+                raise FeatxError(
+                    f"stage {self._stage.name}: the loss is {value} at step {step + 1} of epoch "
+                    f"{self._epoch + 1}, on the images {', '.join(names)}; lower "
+                    "optimiser.learning_rate, set clip_norm, or look at these images. The last "
+                    "state is kept"
+                )
+            self._sums[0] += value * len(own[step])
+            self._sums[1] += len(own[step])
+
+    def _targets(self, images: Images, positions: np.ndarray) -> Targets:
+        device = self._processes.device
+        labels = images.labels.take(positions)
+        return Targets(
+            torch.from_numpy(labels.index).to(device), torch.from_numpy(labels.age).to(device)
+        )
+
+    def _out_of_memory(self, where: str) -> FeatxError:
+        half = max(2, self._stage.batch_size // 2)
+        double = self._stage.accumulate * 2
+        return FeatxError(
+            f"stage {self._stage.name}: {where} has too little memory for batches of "
+            f"{self._stage.batch_size} images; set batch_size: {half} and accumulate: {double} "
+            "(the same steps in less memory), or precision: bf16"
+        )
+
+    # ------------------------------------------------------------------ validation
+
+    def _validate(self) -> Scores | None:
+        if self._validation is None:
+            return None
+        images, processes = self._validation, self._processes
+        self.network.eval()
+        mine = np.arange(len(images))[processes.rank :: processes.count]
+        parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
+        sums = torch.zeros(4, dtype=torch.float64)
+        with exact_arithmetic():
+            for positions, given in zip(
+                parts,
+                outputs(
+                    self.network,
+                    self._normalise,
+                    images.store,
+                    [images.rows[positions] for positions in parts],
+                    device=processes.device,
+                    precision=self._stage.precision,
+                ),
+                strict=True,
+            ):
+                targets = self._targets(images, positions)
+                with torch.inference_mode():
+                    loss = self._loss(given, targets)
+                    error = (self._head.ages(given) - targets.age).abs().sum()
+                    right = torch.zeros(())
+                    if self._head.spec.kind != "regression":
+                        guess = self._head.probabilities(given).argmax(1)
+                        right = (guess == targets.index).sum()
+                n = len(positions)
+                sums += torch.tensor([float(loss) * n, float(error), float(right), n]).double()
+        loss_sum, error_sum, right_sum, count = processes.total(sums.to(processes.device)).tolist()
+        return Scores(loss_sum / count, error_sum / count, right_sum / count)
+
+    def _row(self, scores: Scores | None, seconds: float) -> dict[str, float]:
+        sums = torch.tensor(self._sums, dtype=torch.float64, device=self._processes.device)
+        loss_sum, count = self._processes.total(sums).tolist()
+        row = {"epoch": self._epoch + 1, "train_loss": loss_sum / count}
+        if scores:
+            row |= {
+                "validation_loss": scores.loss,
+                "validation_mae": scores.mae,
+                "validation_accuracy": scores.accuracy,
+            }
+        rates = [group["lr"] for group in self._optimiser.param_groups]
+        return row | {"learning_rate": rates[0], "seconds": seconds}
+
+    def _keep(self, scores: Scores | None) -> None:
+        if scores is None or self._stage.keep != "best":
+            return
+        if not self._best or scores.loss < self._best["loss"]:
+            copied = {n: t.detach().cpu().clone() for n, t in self.network.state_dict().items()}
+            self._best = {"loss": scores.loss, "epoch": self._epoch, "network": copied}
+
+    def _stopped_early(self) -> bool:
+        patience = self._stage.early_stopping
+        if not patience or not self.history:
+            return False
+        losses = [row["validation_loss"] for row in self.history]
+        return len(losses) - 1 - int(np.argmin(losses)) >= patience
+
+    # ------------------------------------------------------------------ state
+
+    def _save(self) -> None:
+        if self._state_file is None or not self._processes.first:
+            return
+        save_state(
+            self._state_file,
+            {
+                "key": self._key,
+                "epoch": self._epoch,
+                "step": self._step,
+                "sums": self._sums,
+                "history": self.history,
+                "best": self._best,
+                "network": self.network.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "schedule": self._schedule.state_dict(),
+                "scaler": self._scaler.state_dict(),
+            },
+        )
+
+    def _resume(self) -> None:
+        state = load_state(self._state_file) if self._state_file else None
+        if state is None:
+            return
+        if state["key"] != self._key:
+            raise FeatxError(
+                f"{self._state_file} is of a stage with other settings, weights or images; give "
+                "another -o, or delete that folder to start the stage again"
+            )
+        self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
+        self.history, self._best = state["history"], state["best"]
+        self.network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])
+        done = sum(len(batch) for batch in self._batches(self._epoch)[: self._step])
+        if self._processes.first:
+            self._on_images(self._epoch * len(self._train) + done)
+
+
+def _seed_of(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,187 @@
+"""The pixels that a stage trains on, decoded once where memory allows."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from featx.backbones import Preprocessing
+from featx.cluster import available_cores
+from featx.errors import FeatxError
+from featx.loading import Crops
+
+#: The part of the free memory that decoded pixels may take.
+_MEMORY_SHARE = 0.5
+
+#: Images that a thread decodes at a time.
+_CHUNK = 64
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free to this process, limits of its group respected."""
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = pages
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+    limit = "".join(_lines(Path("/sys/fs/cgroup/memory.max"))).strip()
+    used = "".join(_lines(Path("/sys/fs/cgroup/memory.current"))).strip()
+    if limit.isdigit() and used.isdigit():
+        free = min(free, int(limit) - int(used))
+    return max(0, free)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+class PixelStore:
+    """Images as a network's input wants them, by row.
+
+    Where all of them fit into memory they are decoded once; otherwise they are decoded each time
+    that they are asked for. Threads decode, for the decoders release Python's lock.
+
+    Parameters
+    ----------
+    files : sequence of str
+        An image file a row.
+    preprocessing : Preprocessing
+        For the size and the order of channels; the pixels are those that extraction takes.
+    memory : int, optional
+        Bytes that decoded images may take; half of what is free by default.
+    """
+
+    def __init__(
+        self, files: Sequence[str], preprocessing: Preprocessing, *, memory: int | None = None
+    ) -> None:
+        self._files = list(files)
+        self._crops = Crops(self._files, np.ones(len(files), bool), preprocessing)
+        self._shape = (*preprocessing.input_size, 3)
+        self._pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="featx-decode")
+        self._decoded: np.ndarray | None = None
+        allowed = int(free_memory() * _MEMORY_SHARE) if memory is None else memory
+        self.fits = len(files) * int(np.prod(self._shape)) <= allowed
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._files)
+
+    def __enter__(self) -> PixelStore:
+        """Return the store, to be closed at the block's end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """End the threads and let go of the pixels."""
+        self._pool.shutdown(cancel_futures=True)
+        self._decoded = None
+
+    def load(self, advance: Callable[[int], None] = lambda n: None) -> None:
+        """Decode all images now, if they fit into memory.
+
+        Parameters
+        ----------
+        advance : callable
+            Told how many images more are decoded.
+
+        Raises
+        ------
+        FeatxError
+            If an image cannot be read; its file is named.
+        """
+        if not self.fits or self._decoded is not None:
+            return
+        decoded = np.empty((len(self), *self._shape), np.uint8)
+
+        def decode(start: int) -> int:
+            rows = range(start, min(start + _CHUNK, len(self)))
+            for row in rows:
+                decoded[row] = self._decode(row)
+            return len(rows)
+
+        for n in self._pool.map(decode, range(0, len(self), _CHUNK)):
+            advance(n)
+        self._decoded = decoded
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> torch.Tensor:
+        """Return some rows: uint8, shape (n, 3, height, width), channels last in memory.
+
+        Raises
+        ------
+        FeatxError
+            If an image cannot be read; its file is named.
+        """
+        if self._decoded is not None:
+            pixels = self._decoded[np.asarray(rows, dtype=int)]
+        else:
+            found = list(self._pool.map(self._decode, rows))
+            pixels = np.stack(found) if found else np.empty((0, *self._shape), np.uint8)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def batches(
+        self, batches: Sequence[np.ndarray | Sequence[int]], ahead: int = 2
+    ) -> Iterator[torch.Tensor]:
+        """Yield `take` of each set of rows, in order.
+
+        Where images are decoded on demand, the next `ahead` sets are made while the caller works.
+
+        Raises
+        ------
+        FeatxError
+            As `take`.
+        """
+        if self._decoded is not None:
+            yield from map(self.take, batches)
+            return
+        ready: queue.Queue[torch.Tensor | BaseException | None] = queue.Queue(maxsize=ahead)
+        stop = threading.Event()
+
+        def put(item: torch.Tensor | BaseException | None) -> None:
+            while not stop.is_set():
+                try:
+                    return ready.put(item, timeout=0.1)
+                except queue.Full:
+                    continue
+
+        def fill() -> None:
+            try:
+                for rows in batches:
+                    if stop.is_set():
+                        return
+                    put(self.take(rows))
+                put(None)
+            except BaseException as error:  # reaches the caller below
+                put(error)
+
+        thread = threading.Thread(target=fill, name="featx-decode-ahead", daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join()
+
+    def _decode(self, row: int) -> np.ndarray:
+        _, pixels, reason = self._crops[row]
+        if pixels is None:
+            raise FeatxError(
+                f"{self._files[row]}: {reason}; prepare the images again, or give the row another "
+                "status than ok"
+            )
+        return pixels
