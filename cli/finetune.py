@@ -53,7 +53,7 @@ from cli.options import long_work
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a value of the file, as stages.0.epochs=1 or stages.NAME.batch_size=8; repeatable.",
+    help="Change a value of the file, as stages.0.epochs=1 or stages.NAME.epochs=1; repeatable.",
 )
 @click.option(
     "--save-every",

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from coral_pytorch.layers import CoralLayer
 from torch import nn
 
 from featx.backbones import Backbone
@@ -108,7 +107,10 @@ class Head(nn.Module):
         if spec.dropout and not spec.hidden:
             layers.append(nn.Dropout(spec.dropout))
         self.hidden = nn.Sequential(*layers)
+        self.years: torch.Tensor
         if spec.kind == "coral":
+            from coral_pytorch.layers import CoralLayer  # of the extra `finetune`
+
             self.output: nn.Module = CoralLayer(inputs, len(spec.classes))
         else:
             self.output = nn.Linear(inputs, spec.outputs)

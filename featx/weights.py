@@ -127,9 +127,12 @@ def _fine_tuned(
         )
     spec = HeadSpec.from_description(told.get("head", {}))
     try:
-        given = dict(told["preprocessing"])
+        given = told["preprocessing"]
         preprocessing = Preprocessing(
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+            input_size=tuple(given["input_size"]),
+            mean=tuple(given["mean"]),
+            std=tuple(given["std"]),
+            channels=given["channels"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FeatxError(f"{path}: its description of the input is damaged ({error!r})") from None

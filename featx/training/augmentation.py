@@ -97,10 +97,8 @@ class Augment:
         size, middle = np.ones(2), np.zeros(2)
         if spec.crop is not None:
             area = spec.crop[0] + (spec.crop[1] - spec.crop[0]) * u[5]
-            ratio = math.exp(math.log(_RATIO[0]) + (math.log(_RATIO[1] / _RATIO[0])) * u[6])
-            size = np.minimum(
-                1.0, np.sqrt(area) * np.array([math.sqrt(ratio), 1 / math.sqrt(ratio)])
-            )
+            ratio = _RATIO[0] * (_RATIO[1] / _RATIO[0]) ** u[6]
+            size = np.minimum(1.0, np.sqrt([area * ratio, area / ratio]))
             middle = (2 * u[7:9] - 1) * (1 - size)
         # from half sides to pixels and back, so that a turn stays a turn in oblong images
         to_pixels = np.array([width / 2, height / 2])

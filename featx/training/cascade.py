@@ -98,9 +98,8 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
         split = StageData(samples, None) if whole else split_stage(samples, data, seed, stage.name)
         resolved = stage.model_copy(update={"data": data})
         plan = StagePlan(number, resolved, split, seed)
-        stage_labels(
-            resolved, split, head_spec(resolved, split.train, get_backbone(cascade.backbone))
-        )
+        spec = head_spec(resolved, split.train, get_backbone(cascade.backbone))
+        stage_labels(resolved, split, spec)  # told now rather than after hours of other stages
         plans.append(plan)
     return plans
 
@@ -254,11 +253,8 @@ def prepare_network(
     module = copy.deepcopy(parent.module)
     spec = head_spec(plan.stage, plan.data.train, parent.backbone)
     former = parent.head
-    if (
-        plan.stage.head.keep
-        and former is not None
-        and replace(former, dropout=spec.dropout) == spec
-    ):
+    same = former is not None and replace(former, dropout=spec.dropout) == spec
+    if plan.stage.head.keep and same:
         head = module.get_submodule(parent.backbone.head)
         assert isinstance(head, Head)
         return module, head, spec

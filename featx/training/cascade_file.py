@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,7 +119,7 @@ class HeadConfig(_Part):
         if isinstance(given, str) and spans[0][0] == spans[0][1]:
             raise ValueError("one age alone is nothing to tell apart")
         if not isinstance(given, str) and (
-            len(spans) < 2 or any(a[1] >= b[0] for a, b in zip(spans, spans[1:], strict=False))
+            len(spans) < 2 or any(a[1] >= b[0] for a, b in itertools.pairwise(spans))
         ):
             raise ValueError("give two groups or more, in order and without overlap")
         return given
@@ -215,7 +216,7 @@ class Stage(_Part):
     batch_size: Annotated[int, Field(ge=2)] = 32
     accumulate: Annotated[int, Field(ge=1)] = 1
     epochs: Annotated[int, Field(ge=1)]
-    schedule: Schedule | None = None
+    schedule: Schedule = Schedule()
     early_stopping: Patience | None = None
     keep: Literal["best", "last"] | None = None
     class_weights: Literal["balanced"] | None = None
@@ -228,12 +229,10 @@ class Stage(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Stage:
         validated = self.data.validation is not None
-        if self.schedule is None:  # halve on a plateau where there is a loss to watch
-            name = "plateau" if validated else "constant"
-            object.__setattr__(self, "schedule", Schedule(name=name))  # type: ignore[arg-type]
+        if "schedule" not in self.model_fields_set and not validated:  # no loss to watch
+            object.__setattr__(self, "schedule", Schedule(name="constant"))
         if self.keep is None:
             object.__setattr__(self, "keep", "best" if validated else "last")
-        assert self.schedule is not None
         for wanted, what in (
             (self.schedule.name == "plateau", "schedule plateau"),
             (self.early_stopping is not None, "early_stopping"),
@@ -293,9 +292,7 @@ def read_cascade(path: str | Path, changes: Sequence[str] = ()) -> Cascade:
     path = Path(path)
     data, lines = read_yaml(path)
     if not isinstance(data, dict):
-        raise FeatxError(
-            f"{path}, line 1: a cascade file is a mapping with backbone, weights, stages"
-        )
+        raise FeatxError(f"{path}, line 1: give a mapping with backbone, weights and stages")
     for change in changes:
         _apply(data, change)
     try:

@@ -71,7 +71,8 @@ def leave_out(samples: Samples, others: Samples) -> Samples:
     table, other = samples.table, others.table
     people = set(zip(other["dataset"], other["subject"], strict=True))
     known = table["subject"] != ""
-    same_person = known & [pair in people for pair in zip(table["dataset"], table["subject"])]
+    own = zip(table["dataset"], table["subject"], strict=True)
+    same_person = known & np.array([pair in people for pair in own], bool)
     same_bytes = table["sha256"].isin(set(other["sha256"]) - {""})
     keep = np.flatnonzero(~(same_person | same_bytes).to_numpy())
     if not len(keep):

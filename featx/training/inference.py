@@ -121,8 +121,8 @@ def predict(
             network, normalise, store, batches, device=device, precision=precision, mirror=flipped
         ):
             with torch.inference_mode():
-                values = head.ages(given)[:, None] if plain else head.probabilities(given)
-            parts.append(values.double().cpu().numpy())
+                read = head.ages(given)[:, None] if plain else head.probabilities(given)
+            parts.append(read.double().cpu().numpy())
         values = np.concatenate(parts)
         total = values if total is None else (total + values) / 2
     assert total is not None

@@ -151,7 +151,7 @@ class StageTraining:
             [p for p in unlocked if id(p) not in own],
             [p for p in unlocked if id(p) in own],
         )
-        self._clipped = unlocked if stage.clip_norm else []
+        self._unlocked = unlocked
         self._schedule = RateSchedule(
             stage.schedule, self._optimiser, stage.epochs * self._steps_an_epoch
         )
@@ -253,9 +253,9 @@ class StageTraining:
         with exact_arithmetic():
             self._scaler.scale(loss * weight).backward()
         if step + 1 == first + in_group:
-            if self._clipped:
+            if stage.clip_norm:
                 self._scaler.unscale_(self._optimiser)
-                nn.utils.clip_grad_norm_(self._clipped, stage.clip_norm)
+                nn.utils.clip_grad_norm_(self._unlocked, stage.clip_norm)
             self._scaler.step(self._optimiser)
             self._scaler.update()
             self._optimiser.zero_grad(set_to_none=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,9 @@ from coral_pytorch.losses import coral_loss, corn_loss
 
 from featx.errors import unknown
 from featx.heads import HeadSpec, Kind
+
+if TYPE_CHECKING:
+    from featx.training.cascade_file import HeadConfig
 
 #: The kind of head that each loss is for.
 KIND_OF_LOSS: dict[str, Kind] = {
@@ -26,26 +30,12 @@ KIND_OF_LOSS: dict[str, Kind] = {
 }
 
 
-class Targets(NamedTuple):
+@dataclass(frozen=True)
+class Targets:
     """The truth: class indices, int64 (n,), and ages in years, float32 (n,)."""
 
     index: torch.Tensor
     age: torch.Tensor
-
-
-class LossConfig(Protocol):
-    """The part of a stage's head that its loss is made from; years and weights without unit."""
-
-    @property
-    def loss(self) -> str: ...
-    @property
-    def label_sd(self) -> float | None: ...
-    @property
-    def expected_value_weight(self) -> float | None: ...
-    @property
-    def mean_weight(self) -> float | None: ...
-    @property
-    def variance_weight(self) -> float | None: ...
 
 
 #: Mean loss of raw outputs (n, k), float32, against targets.
@@ -53,7 +43,7 @@ Loss = Callable[[torch.Tensor, Targets], torch.Tensor]
 
 
 def make_loss(
-    config: LossConfig, spec: HeadSpec, class_weights: torch.Tensor | None = None
+    config: HeadConfig, spec: HeadSpec, class_weights: torch.Tensor | None = None
 ) -> Loss:
     """Return the loss that a stage asks for.
 
@@ -66,7 +56,7 @@ def make_loss(
 
     Parameters
     ----------
-    config : LossConfig
+    config : HeadConfig
         The name and its numbers.
     spec : HeadSpec
         For the classes.
@@ -94,7 +84,7 @@ def make_loss(
     return mean
 
 
-def _each(config: LossConfig, spec: HeadSpec) -> Loss:
+def _each(config: HeadConfig, spec: HeadSpec) -> Loss:
     """Return the loss of every image by itself."""
     years = torch.tensor(spec.classes)
     n_classes = len(spec.classes)

@@ -41,12 +41,9 @@ def unlock(network: nn.Module, backbone: Backbone, what: str) -> list[str]:
         modules = [name for name, _ in network.named_modules() if name]
         if what not in modules:
             raise unknown(f"module to unlock of {backbone.name}", what, ["all", "head", *modules])
-        inside = [name for name in names if name.startswith(f"{what}.")]
         # a module without parameters, such as a pooling layer, unlocks what comes after it
-        later = [
-            m for m in modules[modules.index(what) :] if any(n.startswith(f"{m}.") for n in names)
-        ]
-        first = inside[0] if inside else next(n for n in names if n.startswith(f"{later[0]}."))
+        later = modules[modules.index(what) :]
+        first = next(n for module in later for n in names if n.startswith(f"{module}."))
         unlocked = set(names[names.index(first) :]) | head
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in unlocked)
