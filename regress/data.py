@@ -11,6 +11,7 @@ import pandas as pd
 
 from featx.errors import FeatxError
 from featx.store import FeaturesFile
+from regress.protocols import with_subjects
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
     used = images.loc[keep].reset_index(drop=True)
     _check_finite(X, used, path, layer)
     nobody = used["subject"] == ""
-    used.loc[nobody, "subject"] = "image:" + used.loc[nobody, "image"]
+    used = with_subjects(used)
     by_status = images["status"].value_counts().sort_index()
     counts = {
         "total": len(images),

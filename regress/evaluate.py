@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,18 +19,10 @@ from featx.cluster import run
 from featx.errors import FeatxError
 from featx.progress import tracking
 from regress.data import LayerData, load_layer
-from regress.predictions import (
-    FORMAT,
-    finished_folds,
-    fold_stem,
-    gather,
-    write_csv,
-    write_fold,
-    write_probabilities,
-)
+from regress.predictions import FORMAT, finished_folds, fold_stem, write_fold
 from regress.protocols import Fold, plan_folds, split_hash
+from regress.publishing import publish, start_folder
 from regress.regressors import make_regressor
-from regress.summary import summarise
 
 #: Options that change how a fold is computed but not what is computed.
 _NOT_IN_KEY = ("keep", "environment", "max_memory")
@@ -62,7 +53,7 @@ class Method:
     @property
     def parameters(self) -> dict[str, Any]:
         """The regressor's parameters, as JSON-able values."""
-        return {key: _plain(value) for key, value in self.regressor().get_params(False).items()}
+        return {key: plain(value) for key, value in self.regressor().get_params(False).items()}
 
     @property
     def key(self) -> str:
@@ -82,17 +73,18 @@ class Method:
         return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON-able data: no NaN, no NumPy."""
     if isinstance(value, float) and not np.isfinite(value):
         return None  # JSON has no NaN
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return str(value)
 
 
@@ -162,7 +154,7 @@ def evaluate(method: Method, *, jobs: int = 1, resume: bool = False) -> dict[str
     FeatxError
         If the folder holds an earlier run and `resume` is false.
     """
-    _clear_or_refuse(method, resume)
+    start_folder(method.folder, resume)
     done = finished_folds(method.folder, method.key)
     todo = [fold for fold in method.folds if fold.name not in done]
     failed: dict[str, str] = {}
@@ -172,18 +164,6 @@ def evaluate(method: Method, *, jobs: int = 1, resume: bool = False) -> dict[str
                 failed[name] = reason
             advance(1)
     return _publish(method, failed)
-
-
-def _clear_or_refuse(method: Method, resume: bool) -> None:
-    folder = method.folder
-    if not resume and (folder / "folds").is_dir() and any((folder / "folds").iterdir()):
-        raise FeatxError(f"{folder} holds an earlier run; add --resume, or give another -o")
-    for leftover in [*folder.glob(".*.partial"), *(folder / "folds").glob(".*.partial")]:
-        leftover.unlink(missing_ok=True)  # of a killed run
-    try:
-        (folder / "folds").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FeatxError(f"cannot make {folder}: {error.strerror or error}") from None
 
 
 def _compute(method: Method, todo: list[Fold], jobs: int) -> Iterator[tuple[str, str | None]]:
@@ -221,7 +201,7 @@ def _fit_fold(
             )
         predicted = regressor.predict(X[fold.test])
         record = {
-            "report": _plain(getattr(regressor, "report_", {})),
+            "report": plain(getattr(regressor, "report_", {})),
             "seconds": round(time.perf_counter() - start, 3),
         }
         _write(folder, key, images, fold, predicted, record, probabilities)
@@ -242,7 +222,7 @@ def _all_at_once(method: Method, todo: list[Fold]) -> Iterator[tuple[str, None]]
     predicted, details = regressor.cross_val_predict_groups(data.X, data.y, data.groups)
     share = (time.perf_counter() - start) / len(method.folds)
     for fold in todo:
-        record = {"report": _plain(details[fold.name]), "seconds": round(share, 3)}
+        record = {"report": plain(details[fold.name]), "seconds": round(share, 3)}
         _write(method.folder, method.key, data.images, fold, predicted[fold.test], record)
         yield fold.name, None
 
@@ -267,14 +247,7 @@ def _write(
 
 
 def _publish(method: Method, failed: dict[str, str]) -> dict[str, Any]:
-    """Join the finished folds and write predictions.csv, then run.json."""
-    records = finished_folds(method.folder, method.key)
-    names = [fold.name for fold in method.folds if fold.name in records]
-    missing = [fold.name for fold in method.folds if fold.name not in records]
-    write_csv(method.folder / "predictions.csv", gather(method.folder, names))
-    probable = write_probabilities(method.folder, names)
     info = {
-        "format": FORMAT,
         "method": method.name,
         "layer": method.data.layer,
         "regressor": method.spec,
@@ -282,24 +255,7 @@ def _publish(method: Method, failed: dict[str, str]) -> dict[str, Any]:
         "protocol": method.protocol,
         "seed": method.seed,
         "split_hash": method.split,
-        "key": method.key,
-        "features": _plain(method.data.source),
+        "features": plain(method.data.source),
         "counts": method.data.counts,
-        "folds": {
-            "planned": len(method.folds),
-            "done": len(names),
-            "missing": missing,
-            "failed": failed,
-        },
-        "probabilities": probable,
-        "statistics": summarise([records[name].get("report", {}) for name in names]),
-        "versions": _versions(),
-        "seconds": round(sum(records[name]["seconds"] for name in names), 3),
     }
-    write_json(method.folder / "run.json", info)
-    return info
-
-
-def _versions() -> dict[str, str]:
-    names = ("numpy", "scipy", "scikit-learn", "h5py", "joblib", "pandas")
-    return {"featx": __version__, **{name: importlib.metadata.version(name) for name in names}}
+    return publish(method.folder, method.key, [fold.name for fold in method.folds], failed, info)

@@ -33,6 +33,12 @@ class Fold:
     test: np.ndarray
 
 
+def with_subjects(images: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy of some rows in which a row without a subject is a subject of its own."""
+    nobody = images["subject"] == ""
+    return images.assign(subject=images["subject"].where(~nobody, "image:" + images["image"]))
+
+
 def splitter(protocol: str, images: pd.DataFrame, seed: int = 0) -> BaseCrossValidator:
     """Return the scikit-learn splitter of a protocol.
 
