@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ def finetune(
                 raise click.UsageError(f"{name} goes with --protocol")
         _stages(settled, output, device, dry_run, resume, save_every)
         return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise click.UsageError("--protocol trains folds side by side with --jobs, not by torchrun")
     from experiments.end_to_end import plan_end_to_end, run_end_to_end
 
     plan = plan_end_to_end(settled, protocol, only=folds, layers=layers, regressors=regressors)
@@ -111,7 +114,7 @@ def finetune(
         for stage in plan.early:
             click.echo(_told(stage))
         click.echo(
-            f"{plan.target.stage.name}: {len(plan.folds)} of {plan.planned} folds over "
+            f"{plan.target.stage.name}: {len(plan.folds)} of {len(plan.planned)} folds over "
             f"{len(plan.images)} images, {plan.target.stage.epochs} epochs each -> {output}"
         )
         return
@@ -125,7 +128,7 @@ def finetune(
         progress=True,
         say=click.echo,
     )
-    _report(infos, output)
+    _report(infos, [output / "runs" / method.stem for method in plan.methods])
 
 
 def _stages(
@@ -162,19 +165,18 @@ def _told(plan: Any) -> str:
     )
 
 
-def _report(infos: list[dict[str, Any]], output: Path) -> None:
+def _report(infos: list[dict[str, Any]], folders: list[Path]) -> None:
     from featx.errors import FeatxError
     from regress.metrics import mae
     from regress.predictions import read_run
 
     failed: dict[str, str] = {}
-    for info in infos:
-        run = read_run(output / "runs" / info["folder"])
-        table, folds = run.predictions, info["folds"]
+    for info, folder in zip(infos, folders, strict=True):
+        table, folds = read_run(folder).predictions, info["folds"]
         score = f"MAE {mae(table['age'], table['predicted_age']):.3f} years" if len(table) else "-"
         click.echo(
             f"{info['method']}: {score} over {len(table)} of {info['counts']['total']} images, "
-            f"{folds['done']} of {folds['planned']} folds -> {run.folder}"
+            f"{folds['done']} of {folds['planned']} folds -> {folder}"
         )
         failed |= folds["failed"]
     for name, reason in failed.items():

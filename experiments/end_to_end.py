@@ -11,31 +11,43 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from regress.publishing import start_folder
 
 from featx import __version__
-from featx.atomic import write_json
+from featx.backbones import Preprocessing
 from featx.cluster import run
 from featx.devices import resolve_device
+from featx.engine import Engine
 from featx.errors import FeatxError
+from featx.heads import Head
+from featx.layers import resolve
 from featx.progress import tracking
-from featx.training.cascade import StagePlan, plan_stages, run_cascade, run_stage, start_network
+from featx.provenance import prepared
+from featx.training.cascade import (
+    NETWORK,
+    StagePlan,
+    plan_stages,
+    run_cascade,
+    run_stage,
+    start_network,
+)
 from featx.training.cascade_file import Cascade, describe
-from featx.training.data import split_stage
-from featx.training.inference import predict
+from featx.training.data import names_tables, split_stage
+from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
 from featx.training.processes import Processes
 from featx.training.samples import check_disjoint
 from featx.weights import LoadedNetwork, load_network
-from regress.predictions import FORMAT, finished_folds, fold_stem, write_fold
+from regress.evaluate import plain
+from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure, write_fold
 from regress.protocols import Fold, plan_folds, split_hash, with_subjects
+from regress.publishing import publish, start_folder
 from regress.regressors import make_regressor
 
 
@@ -81,8 +93,8 @@ class EndToEnd:
         The target's rows as the protocol sees them.
     folds : list of Fold
         Those to be run.
-    planned : int
-        Folds of the protocol, of which `folds` may be a selection.
+    planned : list of str
+        The names of all folds of the protocol, of which `folds` may be a selection.
     split : str
         The split hash of the whole protocol.
     methods : list of FoldMethod
@@ -96,7 +108,7 @@ class EndToEnd:
     target: StagePlan
     images: pd.DataFrame
     folds: list[Fold]
-    planned: int
+    planned: list[str]
     split: str
     methods: list[FoldMethod]
     options: dict[str, Any]
@@ -159,7 +171,7 @@ def plan_end_to_end(
         target,
         images,
         chosen,
-        len(folds),
+        [fold.name for fold in folds],
         split,
         methods,
         dict(options or {}),
@@ -212,7 +224,7 @@ def run_end_to_end(
     parent = run_cascade(
         plan.cascade, plan.early, out, alone, resume=resume, progress=progress, say=say
     )
-    weights = str(out / plan.early[-1].folder_name / "network.safetensors") if plan.early else ""
+    weights = str(out / plan.early[-1].folder_name / NETWORK) if plan.early else ""
     key = _key(plan, parent)
     done = [finished_folds(folder, key) for folder in folders.values()]
     todo = [fold for fold in plan.folds if not all(fold.name in found for found in done)]
@@ -255,9 +267,8 @@ def _parent(plan: EndToEnd, weights: str) -> LoadedNetwork:
 
 
 @lru_cache(maxsize=1)
-def _decoded(files: tuple[str, ...], backbone: str, weights: str) -> PixelStore:
+def _decoded(files: tuple[str, ...], preprocessing: Preprocessing) -> PixelStore:
     """Return the target's pixels, decoded once a process."""
-    preprocessing = load_network(backbone, weights).preprocessing
     store = PixelStore(files, preprocessing)
     store.load()
     return store
@@ -274,15 +285,13 @@ def _run_fold(
     progress: bool,
 ) -> tuple[str, str | None]:
     """Train one fold's network and write every method's predictions of its test images."""
-    folders = [out / "runs" / method.stem for method in plan.methods]
     try:
         _fold(plan, weights, fold, out, device, key, keep_network, progress)
     except Exception as error:  # one failed fold must not lose the others
         reason = str(error) if isinstance(error, FeatxError) else f"{type(error).__name__}: {error}"
         text = " ".join(reason.split())
-        for folder in folders:
-            record = {"fold": fold.name, "key": key, "error": text}
-            write_json(folder / "folds" / f"{fold_stem(fold.name)}.json", record)
+        for method in plan.methods:
+            write_failure(out / "runs" / method.stem, fold.name, key, text)
         return fold.name, text
     return fold.name, None
 
@@ -300,53 +309,132 @@ def _fold(
     start = time.perf_counter()
     parent = _parent(plan, weights)
     samples, stage = plan.target.data.train, plan.target.stage
-    store = _decoded(tuple(samples.files), plan.cascade.backbone, weights or _start(plan.cascade))
-    seed = plan.target.seed
-    data = split_stage(samples.take(fold.train), stage.data, seed, stage.name)
-    check_disjoint(data.train, samples.take(fold.test), f"the test of fold {fold.name}")
+    data = split_stage(samples.take(fold.train), stage.data, plan.target.seed, stage.name)
+    test = samples.take(fold.test)
+    for side in (data.train, data.validation):
+        if side is not None:
+            check_disjoint(side, test, f"the test of fold {fold.name}")
+    store = _decoded(tuple(samples.files), parent.preprocessing)
+    where = Processes(0, 1, resolve_device(device))
     folder = out / "folds" / fold_stem(fold.name)
-    alone = Processes(0, 1, resolve_device(device))
     network = run_stage(
-        StagePlan(plan.target.number, stage, data, seed),
+        StagePlan(plan.target.number, stage, data, plan.target.seed),
         parent,
         folder,
-        alone,
+        where,
         resume=True,
         progress=progress,
-        store=store,
-        rows=(data.train.positions, data.validation.positions if data.validation else None),
+        # validation images of tables of their own are not among the target's
+        shared=None if names_tables(stage.data) else store,
     )
     trained = time.perf_counter() - start
     for method in plan.methods:
         begin = time.perf_counter()
         if method.spec:
-            predicted, probabilities, report = _regress(plan, method, network, store, fold, alone)
+            estimate = _by_regressor(plan, method, network, store, fold, where)
         else:
-            predicted, probabilities, report = _own_head(network, store, fold, alone)
+            estimate = _by_own_head(network, store, fold, where)
+        table = plan.images.iloc[fold.test][["image", "subject", "age"]].copy()
+        table["fold"], table["predicted_age"] = fold.name, estimate.ages
         record = {
             "fold": fold.name,
             "key": key,
             "n_train": len(fold.train),
             "n_test": len(fold.test),
-            "report": report | {"network_sha256": network.sha256},
+            "report": plain({"network_sha256": network.sha256, **estimate.report}),
             "seconds": round(trained + time.perf_counter() - begin, 3),
         }
-        table = plan.images.iloc[fold.test][["image", "subject", "age"]].copy()
-        table["fold"], table["predicted_age"] = fold.name, predicted
-        write_fold(out / "runs" / method.stem, table, record, probabilities)
+        write_fold(out / "runs" / method.stem, table, record, estimate.probabilities)
     if not keep_network:
-        for leftover in (folder / "network.safetensors",):
-            leftover.unlink(missing_ok=True)
+        (folder / NETWORK).unlink()
 
 
-def _own_head(
+@dataclass(frozen=True)
+class _Estimate:
+    """Ages in years, (n,); (classes, probabilities) where there are any; what else to record."""
+
+    ages: np.ndarray
+    probabilities: tuple[np.ndarray, np.ndarray] | None
+    report: dict[str, Any]
+
+
+def _by_own_head(
     network: LoadedNetwork, store: PixelStore, fold: Fold, where: Processes
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None, dict[str, Any]]:
-    assert network.head is not None
+) -> _Estimate:
     head = network.module.get_submodule(network.backbone.head)
+    assert isinstance(head, Head)
     module = network.module.to(where.device)
     given = predict(module, head, network.preprocessing, store, fold.test, device=where.device)
-    classes = np.asarray(network.head.classes, float)
+    classes = np.asarray(head.spec.classes, float)
     probable = None if given.probabilities is None else (classes, given.probabilities)
-    last = network.provenance["last_epoch"]
-    return given.ages, probable, {"epochs": network.provenance["epochs"], **last}
+    told = network.provenance
+    return _Estimate(given.ages, probable, {"epochs": told["epochs"], **told["last_epoch"]})
+
+
+def _by_regressor(
+    plan: EndToEnd,
+    method: FoldMethod,
+    network: LoadedNetwork,
+    store: PixelStore,
+    fold: Fold,
+    where: Processes,
+) -> _Estimate:
+    train = _features(network, method.layer, store, fold.train, where)
+    regressor = make_regressor(method.spec, plan.options, plan.seed)
+    ages = plan.images["age"].to_numpy(float)
+    groups = plan.images["subject"].to_numpy(str)
+    regressor.fit(train, ages[fold.train], groups=groups[fold.train])
+    features = _features(network, method.layer, store, fold.test, where)
+    probable = None
+    if hasattr(regressor, "predict_proba"):
+        probable = np.asarray(regressor.classes_, float), regressor.predict_proba(features)
+    report = getattr(regressor, "report_", {})
+    return _Estimate(np.asarray(regressor.predict(features), float), probable, report)
+
+
+def _features(
+    network: LoadedNetwork, layer: str, store: PixelStore, rows: np.ndarray, where: Processes
+) -> np.ndarray:
+    """Return a layer of some images, averaged over each and its mirror image, as `extract` does."""
+    requests = resolve([layer], network.backbone, network.module, has_head=network.has_head)
+    engine = Engine(network, requests, where.device, mirror=True)
+    parts = []
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        pixels = store.take(some).permute(0, 2, 3, 1)
+        parts.append(engine(pixels, [str(row) for row in some])[requests[0].name])
+    return np.concatenate(parts)
+
+
+def _publish(
+    plan: EndToEnd, method: FoldMethod, parent: LoadedNetwork, out: Path, key: str, failed: Any
+) -> dict[str, Any]:
+    stage = plan.target.stage
+    samples = plan.target.data.train
+    info = {
+        "method": method.name,
+        "layer": method.layer or "network",
+        "regressor": method.spec or "end-to-end",
+        "parameters": {"stage": describe(stage), **plan.options},
+        "protocol": plan.protocol,
+        "seed": plan.seed,
+        "split_hash": plan.split,
+        "features": {
+            "file": plan.cascade.file.name,
+            "provenance": {
+                "backbone": parent.backbone.name,
+                "weights": parent.weights,
+                "weights_sha256": parent.sha256,
+                "preprocessing": plain(asdict(parent.preprocessing)),
+                "mirror": True,
+                "fine_tuning": plain(parent.provenance),
+                "prepare": [prepared(Path(t) / "prepare.json") for t in stage.data.tables],
+            },
+        },
+        "counts": {
+            "total": samples.n_total,
+            "evaluated": len(samples),
+            "without_subject": int((samples.table["subject"] == "").sum()),
+        },
+    }
+    return publish(out / "runs" / method.stem, key, plan.planned, failed, info)

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 
 from featx import __version__
-from featx.atomic import write_json
 from featx.cluster import run
 from featx.errors import FeatxError
 from featx.progress import tracking
 from regress.data import LayerData, load_layer
-from regress.predictions import FORMAT, finished_folds, fold_stem, write_fold
+from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure, write_fold
 from regress.protocols import Fold, plan_folds, split_hash
 from regress.publishing import publish, start_folder
 from regress.regressors import make_regressor
@@ -208,8 +207,7 @@ def _fit_fold(
     except Exception as error:  # one failed fold must not lose the others
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, FeatxError) else error
         text = " ".join(str(reason).split())
-        record = {"fold": fold.name, "key": key, "error": text}
-        write_json(folder / "folds" / f"{fold_stem(fold.name)}.json", record)
+        write_failure(folder, fold.name, key, text)
         return fold.name, text
     return fold.name, None
 

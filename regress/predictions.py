@@ -78,6 +78,12 @@ def write_fold(
     write_json(table.with_suffix(".json"), {**record, "table_sha256": _sha256(table)})
 
 
+def write_failure(folder: Path, fold: str, key: str, reason: str) -> None:
+    """Record that a fold failed, and why; it stays to be done."""
+    record = {"fold": fold, "key": key, "error": reason}
+    write_json(folder / "folds" / f"{fold_stem(fold)}.json", record)
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

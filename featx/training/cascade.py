@@ -142,8 +142,7 @@ def run_stage(
     *,
     resume: bool = False,
     progress: bool = False,
-    store: PixelStore | None = None,
-    rows: tuple[np.ndarray, np.ndarray | None] | None = None,
+    shared: PixelStore | None = None,
     save_every: float = SAVE_EVERY,
 ) -> LoadedNetwork:
     """Fine-tune a network on one stage, or take the finished result of an earlier run.
@@ -163,8 +162,8 @@ def run_stage(
         Take up what the folder holds.
     progress : bool
         Show how far the stage has come, on standard error.
-    store, rows
-        Decoded pixels, and which of them are this stage's training and validation images, where
+    shared : PixelStore, optional
+        The pixels of all samples that the stage's were taken from, by their `positions`, where
         several runs share them; by default the stage decodes its own.
     save_every : float
         Seconds between two states.
@@ -190,13 +189,12 @@ def run_stage(
     labels = stage_labels(stage, plan.data, spec)
     unlock(module, parent.backbone, stage.unlock)
     train, validation = plan.data.train, plan.data.validation
-    own = store is None
-    if store is None:
-        files = train.files + (validation.files if validation else [])
-        store = PixelStore(files, parent.preprocessing)
-        split = np.arange(len(files))
-        rows = split[: len(train)], split[len(train) :] if validation else None
-    assert rows is not None
+    held = validation or train.take(np.arange(0))
+    store = shared or PixelStore(train.files + held.files, parent.preprocessing)
+    if shared:
+        rows = train.positions, held.positions
+    else:
+        rows = np.arange(len(train)), len(train) + np.arange(len(held))
     weights = None
     if stage.class_weights == "balanced":
         weights = balanced_weights(labels[0], max(1, len(spec.classes)))
@@ -204,7 +202,7 @@ def run_stage(
     journal = StageJournal(folder) if processes.first else None
     showing = progress and processes.first
     try:
-        if own:
+        if not shared:
             with tracking("decode", len(store), "image") if showing else _silent as advance:
                 store.load(advance)
         with tracking(stage.name, total, "image") if showing else _silent as advance:
@@ -214,9 +212,9 @@ def run_stage(
                 parent.preprocessing,
                 stage,
                 train=Images(store, rows[0], labels[0], train.table["image"].tolist()),
-                validation=None
-                if validation is None or labels[1] is None or rows[1] is None
-                else Images(store, rows[1], labels[1], validation.table["image"].tolist()),
+                validation=Images(store, rows[1], labels[1], held.table["image"].tolist())
+                if labels[1]
+                else None,
                 processes=processes,
                 seed=plan.seed,
                 state_file=folder / STATE,
@@ -228,7 +226,7 @@ def run_stage(
             )
             training.fit()
     finally:
-        if own:
+        if not shared:
             store.close()
     if processes.first:
         assert journal is not None

@@ -60,6 +60,11 @@ def stage_samples(data: DataSpec) -> Samples:
     return leave_out(samples, read_samples(data.without))
 
 
+def names_tables(data: DataSpec) -> bool:
+    """Tell whether a stage validates on tables of their own."""
+    return data.validation is not None and getattr(data.validation, "tables", None) is not None
+
+
 def leave_out(samples: Samples, others: Samples) -> Samples:
     """Return the rows whose person and bytes are not among other samples.
 
