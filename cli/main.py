@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("cli.demo:demo", "The whole flow on made-up faces, offline, in minutes."),
     "prepare": ("cli.prepare:prepare", "Images and labels -> image table and face crops."),
     "finetune": ("cli.finetune:finetune", "Network -> fine-tuned through the stages of a cascade."),
+    "search": ("cli.search:search", "Learning rate, batch size, … of a stage by search."),
     "extract": ("cli.extract:extract", "Image table and CNN backbone -> features file (HDF5)."),
     "regress": ("cli.regress:regress", "Features file -> predictions under a protocol."),
     "compare": ("cli.compare:compare", "Predictions -> report with intervals and tests."),

@@ -143,6 +143,7 @@ def run_stage(
     resume: bool = False,
     progress: bool = False,
     shared: PixelStore | None = None,
+    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
     save_every: float = SAVE_EVERY,
 ) -> LoadedNetwork:
     """Fine-tune a network on one stage, or take the finished result of an earlier run.
@@ -165,6 +166,8 @@ def run_stage(
     shared : PixelStore, optional
         The pixels of all samples that the stage's were taken from, by their `positions`, where
         several runs share them; by default the stage decodes its own.
+    on_epoch : callable
+        Told each epoch's row of the history.
     save_every : float
         Seconds between two states.
 
@@ -200,6 +203,12 @@ def run_stage(
         weights = balanced_weights(labels[0], max(1, len(spec.classes)))
     total = stage.epochs * len(train)
     journal = StageJournal(folder) if processes.first else None
+
+    def note(row: dict[str, float]) -> None:
+        assert journal is not None
+        journal(row)
+        on_epoch(row)
+
     showing = progress and processes.first
     try:
         if not shared:
@@ -220,7 +229,7 @@ def run_stage(
                 state_file=folder / STATE,
                 key=key,
                 class_weights=weights,
-                on_epoch=journal,
+                on_epoch=note,
                 on_images=advance,
                 save_every=save_every,
             )

@@ -34,7 +34,9 @@ _USED_BY: dict[str, dict[str, float]] = {
 }
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A mapping of a YAML file: no unknown keys, no guessing of types, never changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
@@ -45,7 +47,7 @@ class _Part(BaseModel):
         return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
 
 
-class Filter(_Part):
+class Filter(Part):
     """Which images of the tables are taken: all conditions must hold.
 
     `age` is the first and last age in years; `gender` and `dataset` are lists of values;
@@ -65,7 +67,7 @@ class Filter(_Part):
         return age
 
 
-class Validation(_Part):
+class Validation(Part):
     """A validation set that is named: official folds of the same tables, or tables of its own."""
 
     fold: tuple[str, ...] | None = None
@@ -78,7 +80,7 @@ class Validation(_Part):
         return self
 
 
-class DataSpec(_Part):
+class DataSpec(Part):
     """What a stage trains on; `without` names tables whose people and images are left out."""
 
     tables: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -87,7 +89,7 @@ class DataSpec(_Part):
     validation: Share | Validation | None = 0.2
 
 
-class HeadConfig(_Part):
+class HeadConfig(Part):
     """The head and its loss; see `featx.heads.Head` and `featx.training.losses.make_loss`."""
 
     loss: Literal[
@@ -158,7 +160,7 @@ class HeadConfig(_Part):
         return tuple(middles), self.classes
 
 
-class Optimiser(_Part):
+class Optimiser(Part):
     """The optimiser; the head learns at `head_learning_rate` where that is given."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
@@ -168,7 +170,7 @@ class Optimiser(_Part):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
 
 
-class Schedule(_Part):
+class Schedule(Part):
     """The learning rate over a stage; see `featx.training.schedule.RateSchedule`."""
 
     name: Literal["plateau", "one-cycle", "cosine", "constant"] = "plateau"
@@ -177,7 +179,7 @@ class Schedule(_Part):
     warmup: Share = 0.3
 
 
-class Augmentation(_Part):
+class Augmentation(Part):
     """How training images are changed, each by a draw of its own.
 
     `flip`, `grey` and `erasing` are probabilities; `rotation` is in degrees and `shift` in parts of
@@ -205,7 +207,7 @@ class Augmentation(_Part):
         return span
 
 
-class Stage(_Part):
+class Stage(Part):
     """One step of a cascade: data, head, and how to train."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
@@ -245,7 +247,7 @@ class Stage(_Part):
         return self
 
 
-class Cascade(_Part):
+class Cascade(Part):
     """A network to start from, and the stages it goes through; the last is the target."""
 
     backbone: str
@@ -298,11 +300,16 @@ def read_cascade(path: str | Path, changes: Sequence[str] = ()) -> Cascade:
     try:
         return Cascade.model_validate({**data, "file": path} if "file" not in data else data)
     except ValidationError as error:
-        told = [_tell(problem, lines) for problem in error.errors()]
-        more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
-        first, *others = told[:3]
-        rest = "".join(f"; {text}" for text in others)
-        raise FeatxError(f"{path}, {first}{rest}{more}") from None
+        raise tell_errors(path, error, lines, Cascade) from None
+
+
+def tell_errors(
+    path: Path, error: ValidationError, lines: dict[Location, int], model: type[BaseModel]
+) -> FeatxError:
+    """Return pydantic's findings as one line that names the first three lines of the file."""
+    told = [_tell(problem, lines, model) for problem in error.errors()]
+    more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
+    return FeatxError(f"{path}, {'; '.join(told[:3])}{more}")
 
 
 def _apply(data: Any, change: str) -> None:
@@ -342,7 +349,7 @@ def _item(items: list[Any], key: str, option: str) -> Any:
     return named[0]
 
 
-def _tell(problem: Any, lines: dict[Location, int]) -> str:
+def _tell(problem: Any, lines: dict[Location, int], model: type[BaseModel]) -> str:
     """Say what is wrong with a value, after the line that it stands on."""
     # pydantic puts the names of a union's members into the location: those are no keys
     location: Location = ()
@@ -354,7 +361,7 @@ def _tell(problem: Any, lines: dict[Location, int]) -> str:
     line = lines[location]
     given = problem.get("input")
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), _keys(location), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(location[-1]), _keys(location, model), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"line {line}: {_dotted(location)}: unknown key{hint}"
     text = problem["msg"].removeprefix("Value error, ")
@@ -368,7 +375,7 @@ def _dotted(location: Location) -> str:
     return text.removeprefix(".") or "the file"
 
 
-def _keys(location: Location) -> list[str]:
+def _keys(location: Location, model: type[BaseModel]) -> list[str]:
     """Return the keys that may stand where the last one of a location does."""
     names: dict[str, type[BaseModel]] = {
         "stages": Stage,
@@ -381,4 +388,4 @@ def _keys(location: Location) -> list[str]:
         "augmentation": Augmentation,
     }
     above = [key for key in location[:-1] if isinstance(key, str)]
-    return list((names[above[-1]] if above else Cascade).model_fields)
+    return list(names.get(above[-1], model).model_fields if above else model.model_fields)

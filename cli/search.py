@@ -1,0 +1,50 @@
+"""`featx search`: which learning rate, which batch size, which anything of a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.options import long_work
+
+
+@click.command()
+@click.argument("search", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@long_work
+def search(
+    search: Path,
+    output: Path,
+    device: str,
+    resume: bool,
+    dry_run: bool,
+    seed: int,
+    verbose: bool,
+) -> None:
+    """Search a stage's settings as the YAML file SEARCH says, by the lowest validation loss.
+
+    Writes trials.csv, TensorBoard's HParams, and best.yaml: the cascade with the best settings. The
+    seed of the sampler stands in the file.
+    """
+    from featx.devices import resolve_device
+    from featx.training.processes import Processes
+    from featx.training.search import run_search
+    from featx.training.search_file import read_search
+
+    settled = read_search(search)
+    if dry_run:
+        for key, values in settled.space.items():
+            click.echo(f"{key}: {values}")
+        click.echo(
+            f"{settled.sampler}, {settled.trials or 'all'} trials of {settled.epochs} epochs -> "
+            f"{output}"
+        )
+        return
+    alone = Processes(0, 1, resolve_device(device))
+    best = run_search(settled, output, alone, resume=resume, say=click.echo)
+    click.echo(f"best: {', '.join(f'{key} {value}' for key, value in best.items())}")
+    click.echo(f"written to {output / 'best.yaml'}")

@@ -1,0 +1,119 @@
+"""A stage killed anywhere goes on to the same weights, bit by bit."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from featx.errors import FeatxError
+from featx.training.cascade import plan_stages, run_cascade
+from featx.training.cascade_file import read_cascade
+from featx.training.loop import StageTraining
+from featx.training.processes import Processes
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+ROOT = Path(__file__).parents[3]
+
+
+def train(made, out, changes=(), **options):
+    cascade = read_cascade(made / "cascade.yaml", changes)
+    run_cascade(cascade, plan_stages(cascade), out, ALONE, **options)
+    return load_file(out / "1-target" / "network.safetensors")
+
+
+def equal(first, second):
+    assert set(first) == set(second)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 5])
+def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, stop):
+    changes = ["stages.0.head.dropout=0.3"]  # its draws must be taken up too
+    whole = train(made, made / "whole", changes)
+    steps = []
+    one_step = StageTraining._one_step
+
+    def counted(self, *arguments):
+        if len(steps) == stop:
+            raise Stopped
+        steps.append(1)
+        return one_step(self, *arguments)
+
+    monkeypatch.setattr(StageTraining, "_one_step", counted)
+    with pytest.raises(Stopped):
+        train(made, made / "stopped", changes, save_every=0)
+    monkeypatch.setattr(StageTraining, "_one_step", one_step)
+    resumed = train(made, made / "stopped", changes, resume=True)
+    assert equal(whole, resumed)
+    assert not (made / "stopped" / "1-target" / "state.pt").exists()
+
+
+def test_sigkill_in_the_middle_resumes_to_the_same_weights(made):
+    changes = ["stages.0.epochs=30"]
+    whole = train(made, made / "whole", changes)
+    code = "import sys; from cli.main import main; main(sys.argv[1:])"
+    options = ["-o", str(made / "killed"), "--set", changes[0]]
+    command = [sys.executable, "-c", code, "finetune", str(made / "cascade.yaml"), *options]
+    process = subprocess.Popen(command, cwd=ROOT)
+    state = made / "killed" / "1-target" / "state.pt"
+    deadline = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert equal(whole, train(made, made / "killed", changes, resume=True))
+
+
+def test_the_seed_decides_the_weights(made):
+    first = train(made, made / "a")
+    assert equal(first, train(made, made / "b"))
+    assert not equal(first, train(made, made / "c", ["seed=4"]))
+
+
+def test_finished_work_is_not_overwritten_without_resume(made):
+    train(made, made / "out")
+    with pytest.raises(FeatxError, match=r"holds an earlier run; add --resume"):
+        train(made, made / "out")
+
+
+def test_other_settings_are_refused_on_resume(made):
+    train(made, made / "out")
+    with pytest.raises(FeatxError, match="made with other settings"):
+        train(made, made / "out", ["stages.0.batch_size=8"], resume=True)
+
+
+def test_a_damaged_state_is_told(made):
+    (made / "out" / "1-target").mkdir(parents=True)
+    (made / "out" / "1-target" / "state.pt").write_bytes(b"not a state")
+    with pytest.raises(FeatxError, match=r"state\.pt is damaged .*delete it"):
+        train(made, made / "out", resume=True)
+
+
+def test_a_full_disk_leaves_the_former_state(made, monkeypatch):
+    import featx.training.state as state
+
+    save, calls = torch.save, []
+
+    def full(content, target):
+        calls.append(1)
+        if len(calls) == 2:
+            Path(target).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(content, target)
+
+    monkeypatch.setattr(state.torch, "save", full)
+    with pytest.raises(FeatxError, match="No space left"):
+        train(made, made / "out", save_every=0)
+    monkeypatch.setattr(state.torch, "save", save)
+    kept = state.load_state(made / "out" / "1-target" / "state.pt")
+    assert (kept["epoch"], kept["step"]) == (0, 1)
+    assert equal(train(made, made / "whole"), train(made, made / "out", resume=True))
