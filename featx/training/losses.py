@@ -86,7 +86,7 @@ def make_loss(
 
 def _each(config: HeadConfig, spec: HeadSpec) -> Loss:
     """Return the loss of every image by itself."""
-    years = torch.tensor(spec.classes)
+    years = torch.tensor(spec.classes, dtype=torch.float32)
     n_classes = len(spec.classes)
 
     def value_error(outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
