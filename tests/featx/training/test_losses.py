@@ -84,9 +84,7 @@ def corn_total(outputs, index):
     return total, terms
 
 
-shapes = given(
-    n=st.integers(1, 12), classes=st.integers(2, 20), seed=st.integers(0, 10**6)
-)
+shapes = given(n=st.integers(1, 12), classes=st.integers(2, 20), seed=st.integers(0, 10**6))
 
 
 @shapes
@@ -117,9 +115,7 @@ def test_label_distribution_is_the_divergence_to_a_gaussian(n, classes, seed):
 def test_dldl_v2_adds_the_expected_values_error(n, classes, seed):
     spec, outputs, index, age, years = case("dldl-v2", n, classes, seed)
     expected = each_distribution(outputs, age, years, 2.0, 1.0).mean()
-    got = value(
-        "dldl-v2", spec, outputs, index, age, label_sd=2.0, expected_value_weight=1.0
-    )
+    got = value("dldl-v2", spec, outputs, index, age, label_sd=2.0, expected_value_weight=1.0)
     assert got == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
@@ -128,9 +124,7 @@ def test_dldl_v2_adds_the_expected_values_error(n, classes, seed):
 def test_mean_variance(n, classes, seed):
     spec, outputs, index, age, years = case("mean-variance", n, classes, seed)
     expected = each_mean_variance(outputs, index, age, years, 0.2, 0.05).mean()
-    got = value(
-        "mean-variance", spec, outputs, index, age, mean_weight=0.2, variance_weight=0.05
-    )
+    got = value("mean-variance", spec, outputs, index, age, mean_weight=0.2, variance_weight=0.05)
     assert got == pytest.approx(expected, rel=1e-3)
 
 
