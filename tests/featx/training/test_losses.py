@@ -74,7 +74,7 @@ def each_coral(outputs, index):
 
 
 def corn_total(outputs, index):
-    """The same, each only over the images that are at least as old; and how many terms there are."""
+    """The same, but each only of images that are at least as old; and the number of terms."""
     total, terms = 0.0, 0
     for row, k in zip(outputs, index, strict=True):
         for rank, logit in enumerate(row):
