@@ -119,7 +119,7 @@ def plan_end_to_end(
     protocol: str,
     *,
     only: Sequence[str] = (),
-    layers: Sequence[str] = (),
+    layers: Sequence[str] = ("gap",),
     regressors: Sequence[str] = (),
     options: dict[str, Any] | None = None,
 ) -> EndToEnd:
@@ -238,9 +238,7 @@ def run_end_to_end(
             if reason:
                 failed[name] = reason
             advance(1)
-    return [
-        _publish(plan, method, parent, folders[method.name], key, failed) for method in plan.methods
-    ]
+    return [_publish(plan, method, parent, out, key, failed) for method in plan.methods]
 
 
 def _key(plan: EndToEnd, parent: LoadedNetwork) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from featx.archives import open_binary
+from featx.errors import FeatxError
 
 __all__ = ["EXTENSIONS", "FORMATS", "MAX_PIXELS", "ImageError", "read_rgb"]
 
@@ -59,7 +63,7 @@ def read_rgb(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Parameters
     ----------
     path : str or Path
-        The image file.
+        The image file, or its path in an archive (`featx.archives`).
     max_pixels : int
         An image with more pixels is refused before it is decoded.
 
@@ -73,12 +77,11 @@ def read_rgb(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     ImageError
         If the file is missing, empty, truncated, too large, or no image in a known format.
     """
-    path = Path(path)
     with warnings.catch_warnings():
         # Pillow warns of odd metadata in images that it reads well enough.
         warnings.simplefilter("ignore")
         try:
-            with _open(path, max_pixels) as image:
+            with open_binary(path) as stream, _open(stream, max_pixels) as image:
                 if image.width * image.height > max_pixels:
                     raise ImageError(
                         f"too large: {image.width} x {image.height} pixels, "
@@ -93,8 +96,9 @@ def read_rgb(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         except FileNotFoundError:
             raise ImageError("not there") from None
         except UnidentifiedImageError:
-            empty = path.stat().st_size == 0
-            raise ImageError("empty file" if empty else "not an image: format unknown") from None
+            raise ImageError("not an image: format unknown") from None
+        except FeatxError as error:
+            raise ImageError(f"cannot be read: {error}") from None
         except OSError as error:
             if error.errno is not None:
                 raise ImageError(f"cannot be read: {error.strerror}") from None
@@ -103,13 +107,16 @@ def read_rgb(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise ImageError(f"damaged: {_one_line(error)}") from None
 
 
-def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
+def _open(stream: BinaryIO, max_pixels: int) -> Image.Image:
+    if not stream.read(1):
+        raise ImageError("empty file")
+    stream.seek(0)
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     with _limit:  # Pillow's bound is a global of its module
         former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
-            return Image.open(path, formats=formats)
+            return Image.open(stream, formats=formats)
         finally:
             Image.MAX_IMAGE_PIXELS = former
 

@@ -20,6 +20,7 @@ import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 import featx
+from featx.archives import open_binary
 from featx.atomic import write_json
 from featx.crop_journal import CropJournal
 from featx.duplicates import conflicting, mark_duplicates
@@ -171,8 +172,8 @@ def _hash_sources(table: pd.DataFrame) -> None:
 
     def digest(path: str) -> tuple[str, str]:
         try:
-            with Path(path).open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest(), ""
+            with open_binary(path) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest(), ""  # type: ignore[arg-type]
         except FileNotFoundError:
             return "", "not there"
         except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from featx.archives import exists
 from featx.datasets._registry import register_reader
 from featx.errors import FeatxError
 from featx.manifest import new_table, read_csv_text
@@ -64,7 +65,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     _check_folds(table, rows)
 
     rows["path"] = [str((table.parent / name).absolute()) for name in rows["path"]]
-    there = np.array([Path(name).exists() for name in rows["path"]])
+    there = np.array([exists(name) for name in rows["path"]])
     if not there.any():
         raise FeatxError(
             f"{table}: none of its {len(rows)} images is there, the first of them "

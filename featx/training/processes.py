@@ -46,7 +46,8 @@ class Processes:
         if self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         index = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=index)
+        # static: a network may have parameters that its forward pass never reaches
+        return DistributedDataParallel(network, device_ids=index, static_graph=True)
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum of a tensor over all processes."""

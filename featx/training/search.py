@@ -79,7 +79,7 @@ def run_search(
     parent = start_network(cascade)
     if number:
         parent = run_cascade(cascade, plans[:number], out, processes, resume=True, say=say)
-    wanted = search.trials or math.prod(len(values) for values in search.space.values())  # type: ignore[arg-type]
+    wanted = search.trials or math.prod(map(len, _lists(search).values()))
     finished = len(study.get_trials(states=_DONE))
 
     def objective(trial: optuna.Trial) -> float:
@@ -153,11 +153,17 @@ def _study(search: Search, out: Path, resume: bool) -> optuna.Study:
 
 def _sampler(search: Search) -> optuna.samplers.BaseSampler:
     if search.sampler == "grid":
-        grid = {key: list(values) for key, values in search.space.items()}  # type: ignore[arg-type]
-        return optuna.samplers.GridSampler(grid, seed=search.seed)
+        return optuna.samplers.GridSampler(_lists(search), seed=search.seed)
     if search.sampler == "random":
         return optuna.samplers.RandomSampler(seed=search.seed)
     return optuna.samplers.TPESampler(seed=search.seed)
+
+
+def _lists(search: Search) -> dict[str, list[Any]]:
+    """Return the settings whose values are listed: in a grid, all of them."""
+    return {
+        key: list(values) for key, values in search.space.items() if not isinstance(values, Range)
+    }
 
 
 def _suggest(trial: optuna.Trial, key: str, values: tuple[Any, ...] | Range) -> Any:

@@ -1,0 +1,3 @@
+from tests.featx.training.conftest import made
+
+__all__ = ["made"]
