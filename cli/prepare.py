@@ -54,6 +54,14 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     show_default=True,
     help="mtcnn, or none for images that are crops already.",
 )
+@click.option(
+    "--without-rule",
+    "without",
+    multiple=True,
+    metavar="RULE",
+    help="Do not apply this cleaning rule of the data set; repeatable. imdb-wiki has age, "
+    "face-score, second-face and gender.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--jobs", type=click.IntRange(1), help="Parallel processes. [default: by cores]")
 @click.option(
@@ -72,6 +80,7 @@ def prepare(
     margin: float,
     size: tuple[int, int] | None,
     detector: str,
+    without: tuple[str, ...],
     device: str,
     jobs: int | None,
     max_pixels: int,
@@ -82,8 +91,20 @@ def prepare(
 ) -> None:
     """Read a data set's labels, find the faces, and crop them.
 
-    DATASET names the reader: fgnet (PATH is the folder with its images) or csv (PATH is a table
-    with the columns path and age, and optionally image, subject, gender, fold, age_group).
+    \b
+    DATASET names the reader:
+      adience        the five fold files and the pictures
+      agedb          1234_SomeName_35_f.jpg
+      all-age-faces  00000A02.jpg
+      appa-real      gt_avg_*.csv and the pictures; appa-real-apparent for guessed ages
+      cacd           53_Robin_Williams_0001.jpg
+      csv            a table with path and age (or age_group), and optionally image,
+                     subject, gender, fold
+      fgnet          001A02.JPG
+      folder         any images, in folders named by age (25) or group (25-32)
+      imdb-wiki      imdb.mat or wiki.mat and the pictures
+      utkface        25_0_1_20170117….jpg
+    PATH is a folder or an archive (.zip, .tar), which is left packed; csv's is the table.
 
     Writes images.csv, a row for every image whatever became of it; prepare.json, how it was made;
     and the crops, as PNG. Nothing is random, the seed is only recorded. -v names each image that
@@ -93,7 +114,7 @@ def prepare(
     from featx.datasets import read_dataset
 
     settings = preparation.CropSettings(crop, size, margin, detector, max_pixels)
-    table = read_dataset(dataset, path)
+    table = read_dataset(dataset, path, without)
     if dry_run:
         _print_summary(table)
         to_do = int((table["status"] == "ok").sum())
@@ -110,6 +131,7 @@ def prepare(
             provenance={
                 "dataset": dataset,
                 "source": str(path.absolute()),
+                **({"without_rules": sorted(without)} if without else {}),
                 "seed": seed,
             },
             progress=progress,

@@ -132,12 +132,12 @@ def count(table: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_total``; ``n_ok``; ``status``, a count for each; ``reasons``, for each status that is
-        not ok a count for each kind of reason (what stands before its colon).
+        ``n_total``; ``n_ok``; ``status``, a count for each; ``reasons``, for each status a count
+        for each kind of reason (what stands before its colon), where rows have any.
     """
     reasons: dict[str, Counter[str]] = {}
     for status, reason in zip(table["status"], table["reason"], strict=True):
-        if status != "ok":
+        if status != "ok" or reason:
             reasons.setdefault(status, Counter())[reason.split(":")[0] or "no reason given"] += 1
     statuses = Counter(table["status"])
     return {

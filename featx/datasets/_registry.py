@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from featx.archives import exists
+from featx.cleaning import Rule, choose
 from featx.errors import FeatxError, unknown
 
-Reader = Callable[[Path], pd.DataFrame]
+#: From a path to an image table; one with cleaning rules takes `without`, names of rules, too.
+Reader = Callable[..., pd.DataFrame]
 
 _readers: dict[str, Reader] = {}
+_rules: dict[str, Sequence[Rule]] = {}
 
 
-def register_reader(name: str) -> Callable[[Reader], Reader]:
-    """Return a decorator that makes a reader known by a name."""
+def register_reader(name: str, rules: Sequence[Rule] = ()) -> Callable[[Reader], Reader]:
+    """Return a decorator that makes a reader known by a name, with its cleaning rules."""
 
     def register(reader: Reader) -> Reader:
         if name in _readers:
             raise ValueError(f"two readers are named {name!r}")
-        _readers[name] = reader
+        _readers[name], _rules[name] = reader, rules
         return reader
 
     return register
@@ -31,7 +35,12 @@ def dataset_names() -> list[str]:
     return sorted(_readers)
 
 
-def read_dataset(name: str, path: str | Path) -> pd.DataFrame:
+def cleaning_rules(name: str) -> list[str]:
+    """Return the names of a data set's cleaning rules, in the order in which they are applied."""
+    return [rule.name for rule in _rules[name]]
+
+
+def read_dataset(name: str, path: str | Path, without: Iterable[str] = ()) -> pd.DataFrame:
     """Read the labels of a data set.
 
     Parameters
@@ -40,6 +49,8 @@ def read_dataset(name: str, path: str | Path) -> pd.DataFrame:
         One of `dataset_names`.
     path : str or Path
         Where it lies: what that is, its reader says.
+    without : iterable of str
+        Names of the data set's cleaning rules that are not to be applied.
 
     Returns
     -------
@@ -49,11 +60,13 @@ def read_dataset(name: str, path: str | Path) -> pd.DataFrame:
     Raises
     ------
     FeatxError
-        If the name is unknown, nothing is at the path, or the labels are unusable.
+        If the name or a rule is unknown, nothing is at the path, or the labels are unusable.
     """
     if name not in _readers:
         raise unknown("data set", name, _readers)
     path = Path(path)
-    if not path.exists():
+    if not path.exists() and not exists(path):
         raise FeatxError(f"{path} is not there; check the path of the {name} data set")
-    return _readers[name](path)
+    without = list(without)
+    choose(_rules[name], without, name)  # tells of a rule that is not there
+    return _readers[name](path, without=without) if _rules[name] else _readers[name](path)

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from featx.archives import Files
 from featx.images import EXTENSIONS
 
-_LAST_ENDING = re.compile(r"\.[^./]*$")
+#: A file name.s ending, from the last dot on.
+LAST_ENDING = re.compile(r"\.[^./]*$")
 
 
 class ImageFiles(Files):
@@ -28,7 +29,7 @@ class ImageFiles(Files):
 
 
 def image_ids(
-    files: ImageFiles, ending: re.Pattern[str] = _LAST_ENDING
+    files: ImageFiles, ending: re.Pattern[str] = LAST_ENDING
 ) -> Iterator[tuple[str, str]]:
     """Yield each file's name and an id for it: as short as keeps all ids apart.
 

@@ -8,7 +8,7 @@ import torch
 
 mtcnn = pytest.importorskip("facenet_pytorch.models.mtcnn")
 
-from featx.backbones import create, get_backbone, onet  # noqa: E402
+from featx.backbones import create, get_backbone  # noqa: E402
 from featx.layers import LayerReader, resolve  # noqa: E402
 from featx.weights import load_network  # noqa: E402
 
@@ -60,9 +60,3 @@ def test_layers_have_the_paper_s_shapes(images):
         "embedding": (256,),
     }
     torch.testing.assert_close(layers["gap"], layers["flattened"].reshape(3, 128, 9).mean(2))
-
-
-def test_builder_takes_a_number_of_classes_without_effect():
-    assert {n: t.shape for n, t in onet.onet(7).state_dict().items()} == {
-        n: t.shape for n, t in onet.onet().state_dict().items()
-    }
