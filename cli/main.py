@@ -108,6 +108,17 @@ def _run(arguments: list[str]) -> int:
         if verbose:
             traceback.print_exc()
         hint = "" if verbose else "; -v shows where"
-        click.echo(f"featx: unexpected {type(error).__name__}: {error}{hint}", err=True)
+        told = _missing_extra(error) or f"unexpected {type(error).__name__}: {error}{hint}"
+        click.echo(f"featx: {told}", err=True)
         return 1
     return int(status) if isinstance(status, int) else 0
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """Say which extra is not installed, where that is what the error is about."""
+    from featx.doctor import extra_of, install
+
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    extra = extra_of(error.name or "")
+    return extra and f"error: this needs {error.name}, which is not installed: {install(extra)}"

@@ -8,7 +8,24 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-_EXTRACT = "pip install 'featx[extract]'"
+#: What each extra brings: the package, and the name under which it is imported.
+EXTRAS: dict[str, dict[str, str]] = {
+    "extract": {
+        "torch": "torch",
+        "torchvision": "torchvision",
+        "facenet-pytorch": "facenet_pytorch",
+        "timm": "timm",
+        "safetensors": "safetensors",
+        "pillow": "PIL",
+    },
+    "finetune": {
+        "pydantic": "pydantic",
+        "PyYAML": "yaml",
+        "coral-pytorch": "coral_pytorch",
+        "optuna": "optuna",
+        "tensorboard": "tensorboard",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -22,9 +39,8 @@ class Finding:
 
 
 def findings() -> list[Finding]:
-    """Look at Python, the core packages, and the parts that extraction needs."""
+    """Look at Python, the core packages, and the extras for extraction and fine-tuning."""
     core = [_package(name, "pip install featx") for name in ("numpy", "scikit-learn", "h5py")]
-    parts = ("torch", "torchvision", "facenet-pytorch", "timm", "safetensors", "pillow")
     return [
         Finding(
             "python",
@@ -33,9 +49,20 @@ def findings() -> list[Finding]:
             "install Python 3.11 or newer",
         ),
         *core,
-        *(_package(name, _EXTRACT) for name in parts),
+        *(_package(name, install(extra)) for extra, parts in EXTRAS.items() for name in parts),
         _torch_works(),
     ]
+
+
+def install(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install 'featx[{extra}]'"
+
+
+def extra_of(module: str) -> str | None:
+    """Return the extra that brings an importable module; None where no extra does."""
+    top = module.partition(".")[0]
+    return next((extra for extra, parts in EXTRAS.items() if top in parts.values()), None)
 
 
 def _package(name: str, remedy: str) -> Finding:
@@ -63,6 +90,6 @@ def _torch_works() -> Finding:
         return Finding("torch device", False, "no answer in 120 s", "check the GPU driver")
     if probe.returncode:
         lines = probe.stderr.strip().splitlines() or ["crashed"]
-        remedy = f"{_EXTRACT} (torch and torchvision must be of one release)"
+        remedy = f"{install('extract')} (torch and torchvision must be of one release)"
         return Finding("torch device", False, lines[-1], remedy)
     return Finding("torch device", True, probe.stdout.strip())

@@ -1,4 +1,8 @@
+import importlib.util
 import json
+import re
+import tomllib
+from pathlib import Path
 
 from click.testing import CliRunner
 
@@ -17,6 +21,17 @@ def test_findings_name_what_is_missing_and_its_remedy(monkeypatch, tmp_path):
     told = CliRunner().invoke(doctor, []).output
     assert "MISS  auto-sklearn" in told
     assert "-> featx doctor --install auto-sklearn" in told
+
+
+def test_every_extra_of_the_package_is_looked_at():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    declared = project["project"]["optional-dependencies"]
+    for extra, parts in checks.EXTRAS.items():
+        named = {re.match(r"[\w-]+", line)[0].lower() for line in declared[extra]} - {"featx"}
+        assert named == {name.lower() for name in parts}, extra
+        assert all(importlib.util.find_spec(module) for module in parts.values())
+    assert checks.extra_of("torch.nn") == "extract"
+    assert checks.extra_of("numpy") is None
 
 
 def test_a_package_that_is_not_there():

@@ -34,6 +34,12 @@ def test_a_mistyped_command_is_told_what_is_near(capsys):
     [
         (FeatxError("row 3 is wrong; mend it"), 1, "featx: error: row 3 is wrong; mend it\n"),
         (ValueError("odd"), 1, "featx: unexpected ValueError: odd; -v shows where\n"),
+        (
+            ModuleNotFoundError("no", name="optuna.samplers"),
+            1,
+            "featx: error: this needs optuna.samplers, which is not installed: "
+            "pip install 'featx[finetune]'\n",
+        ),
         (KeyboardInterrupt(), 130, "featx: stopped; add --resume to go on from here\n"),
     ],
 )
