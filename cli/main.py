@@ -23,6 +23,7 @@ COMMANDS = {
     "extract": ("cli.extract:extract", "Image table and CNN backbone -> features file (HDF5)."),
     "regress": ("cli.regress:regress", "Features file -> predictions under a protocol."),
     "compare": ("cli.compare:compare", "Predictions -> report with intervals and tests."),
+    "experiment": ("cli.experiment:experiment", "A paper's table, from the data that are there."),
     "inspect": ("cli.inspect:inspect", "What is inside a features file."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }

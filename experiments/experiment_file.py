@@ -1,0 +1,150 @@
+"""An experiment: the rows of a paper's table, how each is made, and what the paper says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from featx.errors import FeatxError, unknown
+from featx.training.cascade_file import Part, tell_errors
+from featx.training.yaml_lines import read_yaml
+
+FOLDER = Path(__file__).parent
+
+Measure = Literal[
+    "mae",
+    "mae_mean_of_folds",
+    "mae_median_of_folds",
+    "mae_upper_quartile_of_folds",
+    "mae_lower_quartile_of_folds",
+    "r2",
+    "r2_mean_of_folds",
+    "accuracy",
+    "accuracy_mean_of_folds",
+    "accuracy_sd_of_folds",
+    "one_off",
+    "one_off_mean_of_folds",
+    "one_off_sd_of_folds",
+]
+
+
+class Regression(Part):
+    """Features of a network's layer and a regressor on them; `options` as of `featx regress`."""
+
+    table: str
+    layer: str
+    regressor: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Row(Part):
+    """A row of a table: a network, or a regressor on its features, under a protocol.
+
+    Attributes
+    ----------
+    name : str
+        As in the paper.
+    cascade : str or None
+        A cascade file. Without `regression` its last stage is trained once a fold.
+    after : str or None
+        With `regression`: the stage after which the cascade's network is taken.
+    backbone, weights : str or None
+        With `regression`, and in place of a cascade: a network as it is.
+    folds : tuple of str or None
+        Only these folds of the protocol, as the paper has it.
+    paper : mapping
+        What the paper reports, by measure; shares (accuracies) from 0 to 1.
+    note : str
+        What a reader has to know about the row.
+    """
+
+    name: str
+    cascade: str | None = None
+    after: str | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    regression: Regression | None = None
+    protocol: str = "lopo"
+    folds: tuple[str, ...] | None = None
+    paper: dict[Measure, float] = Field(default_factory=dict)
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Row:
+        own = self.backbone is not None and self.weights is not None
+        if own == (self.cascade is not None):
+            raise ValueError("give either a cascade or both backbone and weights")
+        if self.regression is None and own:
+            raise ValueError("a network as it is needs a regression")
+        if (self.after is not None) != (self.regression is not None and not own):
+            raise ValueError("after: says which stage's network a regression takes of a cascade")
+        return self
+
+
+class Experiment(Part):
+    """A table of a paper.
+
+    Attributes
+    ----------
+    title, source : str
+        What it shows, and where the paper has it.
+    needs : mapping
+        How to come by each file and folder that the rows name.
+    columns : tuple of str
+        The measures shown.
+    """
+
+    title: str
+    source: str
+    needs: dict[str, str] = Field(default_factory=dict)
+    columns: Annotated[tuple[Measure, ...], Field(min_length=1)]
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    notes: tuple[str, ...] = ()
+    file: Path = Field(default=Path("experiment.yaml"), exclude=True)
+
+    @field_validator("rows")
+    @classmethod
+    def _named_once(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        names = [row.name for row in rows]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two rows are named {name!r}")
+        return rows
+
+
+def experiment_names() -> list[str]:
+    """Return the names of the experiments that come with featx, as ``PAPER/TABLE``."""
+    return sorted(
+        f"{file.parent.name}/{file.stem}" for file in FOLDER.glob("*/*.yaml") if file.is_file()
+    )
+
+
+def read_experiment(name: str) -> Experiment:
+    """Read an experiment.
+
+    Parameters
+    ----------
+    name : str
+        One of `experiment_names`, or the path of a YAML file.
+
+    Raises
+    ------
+    FeatxError
+        If there is none of that name, or the file is malformed, naming line and key.
+    """
+    names = experiment_names()
+    if name in names:
+        path = FOLDER / f"{name}.yaml"
+    elif name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    else:
+        raise unknown("experiment", name, names)
+    data, lines = read_yaml(path)
+    if not isinstance(data, dict):
+        raise FeatxError(f"{path}, line 1: give a mapping with title, source, columns and rows")
+    try:
+        return Experiment.model_validate({**data, "file": path})
+    except ValidationError as error:
+        raise tell_errors(path, error, lines, Experiment) from None
