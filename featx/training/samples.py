@@ -94,13 +94,17 @@ def read_samples(tables: Sequence[str | Path]) -> Samples:
 
 
 def apply_filter(samples: Samples, wanted: Filter | None) -> Samples:
-    """Return the rows that a filter lets through.
+    """Return the rows that have an age or a group, and that a filter lets through.
 
     Raises
     ------
     FeatxError
-        If it lets none through.
+        If there are none.
     """
+    labelled = samples.table["age"].notna() | (samples.table["age_group"] != "")
+    if not labelled.any():
+        raise FeatxError(f"none of {len(samples)} images has an age or an age group to train on")
+    samples = samples.take(np.flatnonzero(labelled))
     if wanted is None:
         return samples
     table = samples.table
