@@ -1,5 +1,7 @@
 """König's three networks, counted: our own from closed forms, the paper's as far as they add up."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -37,7 +39,7 @@ def running_statistics(built):
 
 def convolutions_of_vgg16():
     widths = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-    return sum(9 * a * b + b for a, b in zip(widths, widths[1:], strict=False))
+    return sum(9 * a * b + b for a, b in itertools.pairwise(widths))
 
 
 @pytest.mark.parametrize("outputs", OUTPUTS)
