@@ -157,7 +157,9 @@ class StageTraining:
         )
         self._scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
         self._spread = processes.spread(self.network)
-        self._fast = torch.compile(self._spread) if stage.compile else self._spread
+        # batches have two sizes at most: each is compiled for itself, which is the fastest
+        compiled = stage.compile and torch.compile(self._spread, dynamic=False)
+        self._fast = compiled or self._spread
         self._state_file, self._key = state_file, key
         self._on_epoch = on_epoch or (lambda row: None)
         self._on_images = on_images or (lambda n: None)
@@ -244,9 +246,8 @@ class StageTraining:
         first = step // stage.accumulate * stage.accumulate
         in_group = min(stage.accumulate, n_steps - first)
         images = self._normalise(self._augment(pixels, self._train.rows[mine], self._epoch))
-        full = len(mine) == stage.batch_size  # another size would be compiled anew
         with exact_arithmetic(), casting(processes.device, stage.precision):
-            given = (self._fast if full else self._spread)(images)
+            given = self._fast(images)
         loss = self._loss(given.float(), self._targets(self._train, mine))
         # processes average their gradients, so that unequal parts have to be weighed
         weight = len(mine) * processes.count / n / in_group

@@ -10,15 +10,17 @@ def epoch_batches(
 ) -> list[np.ndarray]:
     """Return an epoch's batches: a new random order of all images, each once.
 
-    A last batch with fewer than two images a process joins the batch before it, for batch
-    normalisation cannot work on one image.
+    The batches are of one size, or of two that differ by one image: no batch is a small remainder.
+    Batch normalisation's running statistics give every batch the same weight, and a last one of two
+    images would spoil them at the end of every epoch.
 
     Parameters
     ----------
     n : int
         Images.
     batch_size : int
-        Images a batch, all processes together.
+        The most images a batch, all processes together; only where `n` leaves a batch fewer than
+        two images a process, which batch normalisation cannot work on, are there fewer batches.
     seed, epoch : int
         The order is a function of these two, so a stopped epoch can be taken up in its midst.
     processes : int
@@ -30,10 +32,10 @@ def epoch_batches(
         int64 row positions.
     """
     order = np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(n)
-    cuts = list(range(batch_size, n, batch_size))
-    if cuts and n - cuts[-1] < 2 * processes:
-        cuts.pop()
-    return np.split(order, cuts)
+    count = -(-n // batch_size)
+    if n < 2 * processes * count:
+        count = max(1, n // (2 * processes))
+    return np.array_split(order, count)
 
 
 def share(batch: np.ndarray, rank: int, processes: int) -> np.ndarray:

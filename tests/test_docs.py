@@ -1,0 +1,43 @@
+"""What the documentation says is so: its YAML can be read, its keys are all there, its files too."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from featx.training import cascade_file
+from featx.training.losses import KIND_OF_LOSS
+
+ROOT = Path(__file__).parent.parent
+CASCADES = (ROOT / "docs" / "cascades.md").read_text(encoding="utf-8")
+PARTS = ("Filter", "DataSpec", "HeadConfig", "Optimiser", "Schedule", "Augmentation", "Stage")
+
+
+def test_the_examples_can_be_read(tmp_path):
+    from featx.training.search_file import read_search
+
+    cascade, search = re.findall(r"```yaml\n(.*?)```", CASCADES, re.DOTALL)
+    (tmp_path / "cascade.yaml").write_text(cascade)
+    (tmp_path / "search.yaml").write_text(search)
+    assert cascade_file.read_cascade(tmp_path / "cascade.yaml").backbone == "mobilefacenet"
+    assert len(read_search(tmp_path / "search.yaml").space) == 2
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_key_is_documented(part):
+    for key in getattr(cascade_file, part).model_fields:
+        assert re.search(rf"[`.]{key}\b", CASCADES), f"{part}.{key}"
+
+
+def test_every_loss_is_documented():
+    for loss in KIND_OF_LOSS:
+        assert f"`{loss}`" in CASCADES
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cascades.md", "docs/networks.md"])
+def test_linked_and_named_files_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+    for named in re.findall(r"(?:experiments|tests|docs)/[\w./]+\.\w+", text):
+        assert (ROOT / named).exists(), named
