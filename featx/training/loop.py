@@ -158,8 +158,7 @@ class StageTraining:
         self._scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
         self._spread = processes.spread(self.network)
         # batches have two sizes at most: each is compiled for itself, which is the fastest
-        compiled = stage.compile and torch.compile(self._spread, dynamic=False)
-        self._fast = compiled or self._spread
+        self._fast = torch.compile(self._spread, dynamic=False) if stage.compile else self._spread
         self._state_file, self._key = state_file, key
         self._on_epoch = on_epoch or (lambda row: None)
         self._on_images = on_images or (lambda n: None)
