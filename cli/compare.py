@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,6 +27,12 @@ from cli.options import long_work
     is_flag=True,
     help="Compare runs of different splits, on the images they share.",
 )
+@click.option(
+    "--groups",
+    metavar="A-B,C-D,…",
+    help="Compare as age groups, first and last ages, as 0-12,15-20,25-100: ages and finer groups "
+    "are read as these.",
+)
 @click.option("--title", help="Title of the page.")
 @long_work
 def compare(
@@ -33,6 +40,7 @@ def compare(
     out: Path,
     bootstrap: int,
     allow_different_splits: bool,
+    groups: str | None,
     title: str | None,
     resume: bool,
     dry_run: bool,
@@ -50,8 +58,11 @@ def compare(
     """
     from featx.errors import FeatxError
     from regress.compare import compare as compare_runs
+    from regress.compare_groups import compare_groups
+    from regress.grouping import into_groups, parse_groups
     from regress.predictions import find_runs
 
+    wanted = parse_groups(groups) if groups else None
     if out.exists() and not out.is_dir():
         raise FeatxError(f"{out} is a file; give a folder for the report")
     runs = find_runs(folders)
@@ -64,9 +75,22 @@ def compare(
             )
         click.echo(f"would compare {len(runs)} methods -> {out / 'report.html'}")
         return
-    comparison = compare_runs(
-        runs, bootstrap=bootstrap, seed=seed, allow_different_splits=allow_different_splits
-    )
+    options: dict[str, Any] = {
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "allow_different_splits": allow_different_splits,
+    }
+    if wanted or any(run.groups for run in runs):
+        from regress.report.group_page import write_group_report
+        from regress.report.group_tables import terminal_groups
+
+        by_group = compare_groups(
+            [into_groups(run, wanted) if wanted else run for run in runs], **options
+        )
+        click.echo(terminal_groups(by_group))
+        click.echo(f"report -> {write_group_report(by_group, out, title)}")
+        return
+    comparison = compare_runs(runs, **options)
 
     from regress.report.page import write_report
     from regress.report.tables import terminal_table

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from cli.options import long_work
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command()
@@ -167,13 +170,12 @@ def _told(plan: Any) -> str:
 
 def _report(infos: list[dict[str, Any]], folders: list[Path]) -> None:
     from featx.errors import FeatxError
-    from regress.metrics import mae
     from regress.predictions import read_run
 
     failed: dict[str, str] = {}
     for info, folder in zip(infos, folders, strict=True):
         table, folds = read_run(folder).predictions, info["folds"]
-        score = f"MAE {mae(table['age'], table['predicted_age']):.3f} years" if len(table) else "-"
+        score = _score(table)
         click.echo(
             f"{info['method']}: {score} over {len(table)} of {info['counts']['total']} images, "
             f"{folds['done']} of {folds['planned']} folds -> {folder}"
@@ -186,3 +188,13 @@ def _report(infos: list[dict[str, Any]], folders: list[Path]) -> None:
             f"{len(failed)} folds failed (reasons above); the others are kept: mend the cause and "
             "run again with --resume"
         )
+
+
+def _score(table: pd.DataFrame) -> str:
+    from regress.metrics import accuracy, mae
+
+    if not len(table):
+        return "-"
+    if "predicted_group" in table:
+        return f"accuracy {100 * accuracy(table['age_group'], table['predicted_group']):.2f} %"
+    return f"MAE {mae(table['age'], table['predicted_age']):.3f} years"

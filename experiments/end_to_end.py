@@ -37,12 +37,12 @@ from featx.training.cascade import (
     run_stage,
     start_network,
 )
-from featx.training.cascade_file import Cascade, describe
+from featx.training.cascade_file import Cascade, Stage, describe
 from featx.training.data import names_tables, split_stage
 from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
 from featx.training.processes import Processes
-from featx.training.samples import check_disjoint
+from featx.training.samples import check_disjoint, label
 from featx.weights import LoadedNetwork, load_network
 from regress.evaluate import plain
 from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure, write_fold
@@ -134,7 +134,7 @@ def plan_end_to_end(
     only : sequence of str
         The names of the folds to be run; all by default.
     layers, regressors : sequence of str
-        Each regressor is fitted on each layer of every fold's network too.
+        Each regressor is fitted on each layer of every fold's network too; not with age groups.
     options : dict, optional
         Of the regressors, as for `featx regress`.
 
@@ -142,7 +142,7 @@ def plan_end_to_end(
     ------
     FeatxError
         As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
-        with the target; if there is no fold of a name.
+        with the target; if there is no fold of a name; if regressors are to learn age groups.
     """
     *early, target = plan_stages(cascade, split_last=False)
     samples = target.data.train
@@ -160,6 +160,11 @@ def plan_end_to_end(
             f"--fold {unknown[0]}: {protocol} has no such fold; its folds are "
             f"{', '.join(fold.name for fold in folds[:5])}, …"
         )
+    if regressors and _groups(target.stage):
+        raise FeatxError(
+            f"--regressor {regressors[0]}: regressors learn ages, and stage {target.stage.name} "
+            "has age groups; leave it out"
+        )
     for spec in regressors:
         make_regressor(spec, options or {}, cascade.seed)
     methods = [FoldMethod()] + [FoldMethod(la, spec) for la in layers for spec in regressors]
@@ -176,6 +181,12 @@ def plan_end_to_end(
         methods,
         dict(options or {}),
     )
+
+
+def _groups(stage: Stage) -> tuple[str, ...]:
+    """Return the age groups that a stage's head tells apart; none where it tells ages."""
+    classes = stage.head.classes
+    return classes if isinstance(classes, tuple) and stage.head.kind != "regression" else ()
 
 
 def run_end_to_end(
@@ -332,8 +343,16 @@ def _fold(
             estimate = _by_regressor(plan, method, network, store, fold, where)
         else:
             estimate = _by_own_head(network, store, fold, where)
-        table = plan.images.iloc[fold.test][["image", "subject", "age"]].copy()
-        table["fold"], table["predicted_age"] = fold.name, estimate.ages
+        table = plan.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
+        groups = _groups(stage)
+        if groups:
+            assert network.head is not None
+            assert estimate.probabilities is not None
+            true = label(test, network.head.classes, groups)
+            table["age_group"] = np.array(groups)[true.index]
+            table["predicted_group"] = np.array(groups)[estimate.probabilities[1].argmax(1)]
+        else:
+            table["predicted_age"] = estimate.ages
         record = {
             "fold": fold.name,
             "key": key,
@@ -363,7 +382,7 @@ def _by_own_head(
     assert isinstance(head, Head)
     module = network.module.to(where.device)
     given = predict(module, head, network.preprocessing, store, fold.test, device=where.device)
-    classes = np.asarray(head.spec.classes, float)
+    classes = np.array(head.spec.groups or head.spec.classes)
     probable = None if given.probabilities is None else (classes, given.probabilities)
     told = network.provenance
     return _Estimate(given.ages, probable, {"epochs": told["epochs"], **told["last_epoch"]})
@@ -409,6 +428,7 @@ def _publish(
 ) -> dict[str, Any]:
     stage = plan.target.stage
     samples = plan.target.data.train
+    groups = _groups(stage)
     info = {
         "method": method.name,
         "layer": method.layer or "network",
@@ -417,6 +437,8 @@ def _publish(
         "protocol": plan.protocol,
         "seed": plan.seed,
         "split_hash": plan.split,
+        **({"task": "age-group", "groups": list(groups)} if groups else {}),
+        "cascade": str(plan.cascade.file),
         "features": {
             "file": plan.cascade.file.name,
             "provenance": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -13,8 +15,7 @@ def measures(run: Run) -> dict[str, float]:
     """Return every measure of `experiments.experiment_file.Measure` that a run has.
 
     Errors are in years, shares from 0 to 1. ``…_of_folds`` are over the values of the folds, each
-    fold counting once; the others are over all images. Standard deviations are those of a sample
-    (n − 1), NaN for a single fold.
+    fold counting once; the others are over all images.
 
     Parameters
     ----------
@@ -22,8 +23,8 @@ def measures(run: Run) -> dict[str, float]:
         Of ages or of age groups.
     """
     table = run.predictions
-    if run.info.get("task", "age") == "age-group":
-        return _of_groups(table, run.info["groups"])
+    if run.groups:
+        return _of_groups(table, run.groups)
     age, predicted, folds = table["age"], table["predicted_age"], table["fold"]
     errors = np.array(list(metrics.fold_maes(age, predicted, folds).values()))
     return {
@@ -37,17 +38,18 @@ def measures(run: Run) -> dict[str, float]:
     }
 
 
-def _of_groups(table: pd.DataFrame, groups: list[str]) -> dict[str, float]:
-    def accuracy(rows: pd.DataFrame) -> float:
-        return metrics.accuracy(rows["age_group"], rows["predicted_group"])
-
-    def one_off(rows: pd.DataFrame) -> float:
-        return metrics.one_off(rows["age_group"], rows["predicted_group"], groups)
-
-    found = {}
-    for name, share in (("accuracy", accuracy), ("one_off", one_off)):
-        shares = np.array([share(rows) for _, rows in table.groupby("fold")])
-        found[name] = share(table)
-        found[f"{name}_mean_of_folds"] = float(shares.mean())
-        found[f"{name}_sd_of_folds"] = float(shares.std(ddof=1)) if len(shares) > 1 else np.nan
+def _of_groups(table: pd.DataFrame, groups: Sequence[str]) -> dict[str, float]:
+    true, guess = table["age_group"].to_numpy(str), table["predicted_group"].to_numpy(str)
+    shares: dict[str, Callable[[np.ndarray], float]] = {
+        "accuracy": lambda rows: metrics.accuracy(true[rows], guess[rows]),
+        "one_off": lambda rows: metrics.one_off(true[rows], guess[rows], groups),
+    }
+    found: dict[str, float] = {}
+    for name, share in shares.items():
+        mean, sd = metrics.over_folds(share, table["fold"], len(table))
+        found |= {
+            name: share(np.arange(len(table))),
+            f"{name}_mean_of_folds": mean,
+            f"{name}_sd_of_folds": sd,
+        }
     return found

@@ -13,14 +13,9 @@ from featx.errors import FeatxError
 from regress import metrics
 from regress.caveats import caveats
 from regress.errors_by_cluster import ErrorTable, align_errors
-from regress.inference import (
-    bootstrap_ratios,
-    holm,
-    normal_interval,
-    percentile_interval,
-    sign_flip_test,
-)
+from regress.inference import bootstrap_ratios, normal_interval, percentile_interval
 from regress.naming import display_names
+from regress.paired import check_splits, is_incomplete, paired_tests, per_method, per_pair
 from regress.predictions import Run
 
 CONFIDENCE = 0.95
@@ -111,8 +106,8 @@ def compare(
             f"--bootstrap {bootstrap} is too few for a 95 % interval; use 1000 or more"
         )
     names = display_names(runs)
-    _check_splits(runs, names, allow_different_splits)
-    scores = [(_incomplete(run), _mae(run, name)) for run, name in zip(runs, names, strict=True)]
+    check_splits(runs, names, allow_different_splits)
+    scores = [(is_incomplete(run), _mae(run, name)) for run, name in zip(runs, names, strict=True)]
     order = sorted(range(len(runs)), key=lambda i: scores[i])
     ranked = tuple(runs[i] for i in order)
     names = tuple(names[i] for i in order)
@@ -121,8 +116,8 @@ def compare(
     pairs = [(i, j) for i in range(len(ranked)) for j in range(i + 1, len(ranked))]
     permutations = max(9_999, 200 * len(pairs))
     cells, ages = _age_cells(errors)
-    differences = _per_pair(errors, pairs)
-    columns = [_per_method(errors), differences, cells]
+    differences = per_pair(errors, pairs)
+    columns = [per_method(errors), differences, cells]
     sums, counts = (np.hstack([block[k] for block in columns]) for k in (0, 1))
     if len(sums) > 1:
         low, high = percentile_interval(bootstrap_ratios(sums, counts, bootstrap, seed), CONFIDENCE)
@@ -137,7 +132,7 @@ def compare(
             for rank, (run, name) in enumerate(zip(ranked, names, strict=True))
         ]
     )
-    tests = _tests(errors, pairs, differences, lows[1], highs[1], permutations, seed)
+    tests = paired_tests(errors, pairs, differences, lows[1], highs[1], permutations, seed)
     return Comparison(
         ranked,
         names,
@@ -153,24 +148,6 @@ def compare(
     )
 
 
-def _check_splits(runs: Sequence[Run], names: Sequence[str], allowed: bool) -> None:
-    first = runs[0].info.get("split_hash")
-    for run, name in zip(runs, names, strict=True):
-        if run.info.get("split_hash") != first and not allowed:
-            told = [
-                f"{n} ({r.info.get('protocol')}, {r.folder})"
-                for r, n in ((runs[0], names[0]), (run, name))
-            ]
-            raise FeatxError(
-                f"{told[0]} and {told[1]} were evaluated on different splits, so their errors do "
-                "not compare; give runs of one split, or --allow-different-splits"
-            )
-
-
-def _incomplete(run: Run) -> bool:
-    return bool(run.info.get("folds", {}).get("missing"))
-
-
 def _mae(run: Run, name: str) -> float:
     if not len(run.predictions):
         raise FeatxError(
@@ -180,31 +157,13 @@ def _mae(run: Run, name: str) -> float:
     return float(metrics.mae(run.predictions["age"], run.predictions["predicted_age"]))
 
 
-def _per_method(errors: ErrorTable) -> tuple[np.ndarray, np.ndarray]:
-    return errors.total(errors.absolute), errors.total(errors.present.astype(float))
-
-
-def _per_pair(
-    errors: ErrorTable, pairs: Sequence[tuple[int, int]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of differences and numbers of images in common, each of shape (clusters, pairs)."""
-    sums = np.zeros((len(errors.clusters), len(pairs)))
-    counts = np.zeros_like(sums)
-    for k, (i, j) in enumerate(pairs):
-        both = errors.present[:, i] & errors.present[:, j]
-        change = np.where(both, errors.absolute[:, i] - errors.absolute[:, j], 0.0)
-        sums[:, k] = errors.total(change)
-        counts[:, k] = errors.total(both.astype(float))
-    return sums, counts
-
-
 def _age_cells(errors: ErrorTable) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Sums and counts for each (method, decade), methods slowest, and the decades' lower ends."""
-    decade = (errors.age // DECADE * DECADE).astype(int)
+    decade = (errors.truth // DECADE * DECADE).astype(int)
     decades = np.unique(decade)
     blocks = [
         (
-            errors.total(np.where(inside[:, None], errors.absolute, 0.0)),
+            errors.total(np.where(inside[:, None], errors.error, 0.0)),
             errors.total((inside[:, None] & errors.present).astype(float)),
         )
         for inside in (decade == start for start in decades)
@@ -262,36 +221,8 @@ def _row(
 
 def _cluster_means(errors: ErrorTable, method: int) -> np.ndarray:
     counts = errors.total(errors.present[:, method].astype(float))
-    sums = errors.total(errors.absolute[:, method])
+    sums = errors.total(errors.error[:, method])
     return sums[counts > 0] / counts[counts > 0]
-
-
-def _tests(
-    errors: ErrorTable,
-    pairs: Sequence[tuple[int, int]],
-    differences: tuple[np.ndarray, np.ndarray],
-    low: np.ndarray,
-    high: np.ndarray,
-    permutations: int,
-    seed: int,
-) -> pd.DataFrame:
-    sums, counts = differences
-    n = counts.sum(axis=0)
-    units = (counts > 0).sum(axis=0)
-    p = np.where(units > 1, sign_flip_test(sums, permutations, seed), np.nan)
-    return pd.DataFrame(
-        {
-            "first": np.array([errors.names[i] for i, _ in pairs], dtype=object),
-            "second": np.array([errors.names[j] for _, j in pairs], dtype=object),
-            "difference": np.divide(sums.sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0),
-            "low": low,
-            "high": high,
-            "p": p,
-            "p_holm": holm(p),
-            "n_images": n.astype(int),
-            f"n_{errors.unit}s": units,
-        }
-    )
 
 
 def _by_age(
@@ -324,7 +255,7 @@ def _by_age(
 
 
 def _by_subject(errors: ErrorTable) -> pd.DataFrame:
-    sums = errors.total(errors.absolute)
+    sums = errors.total(errors.error)
     counts = errors.total(errors.present.astype(float)).astype(int)
     rows = [
         {

@@ -1,8 +1,8 @@
-"""The absolute errors of several methods, image by image, and their sums within subjects."""
+"""The errors of several methods, image by image, and their sums within subjects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +14,17 @@ from regress.predictions import Run
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """Absolute errors of methods on the union of their images.
+    """Errors of methods on the union of their images.
 
     Attributes
     ----------
     names : tuple of str
         The methods.
-    age : ndarray of shape (images,), float64
-        True age in years.
-    absolute : ndarray of shape (images, methods), float64
-        Absolute error in years; 0 where a method has no prediction (see `present`).
+    truth : ndarray of shape (images,)
+        True age in years, float64, or true age group.
+    error : ndarray of shape (images, methods), float64
+        Absolute error in years, or 1 for a wrong group and 0 for the right one; 0 where a method
+        has no prediction (see `present`).
     present : ndarray of shape (images, methods), bool
         Whether a method predicted the image.
     cluster : ndarray of shape (images,), int
@@ -37,8 +38,8 @@ class ErrorTable:
     """
 
     names: tuple[str, ...]
-    age: np.ndarray
-    absolute: np.ndarray
+    truth: np.ndarray
+    error: np.ndarray
     present: np.ndarray
     cluster: np.ndarray
     clusters: tuple[str, ...]
@@ -58,8 +59,32 @@ class ErrorTable:
         )
 
 
-def align_errors(runs: Sequence[Run], names: Sequence[str]) -> ErrorTable:
+def years_off(predictions: pd.DataFrame) -> np.ndarray:
+    """Return the absolute errors of predicted ages in years, float64 (n,)."""
+    return np.abs(predictions["predicted_age"].to_numpy(float) - predictions["age"].to_numpy(float))
+
+
+def wrong_group(predictions: pd.DataFrame) -> np.ndarray:
+    """Return 1 for each wrong age group and 0 for each right one, float64 (n,)."""
+    return (predictions["predicted_group"] != predictions["age_group"]).to_numpy(float)
+
+
+def align_errors(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    label: str = "age",
+    error_of: Callable[[pd.DataFrame], np.ndarray] = years_off,
+) -> ErrorTable:
     """Line up the predictions of some runs by image.
+
+    Parameters
+    ----------
+    runs, names : sequences
+        The runs, and the name of each.
+    label : str
+        The column with the truth.
+    error_of : callable
+        From a predictions table to each row's error.
 
     Raises
     ------
@@ -69,7 +94,7 @@ def align_errors(runs: Sequence[Run], names: Sequence[str]) -> ErrorTable:
     """
     facts: pd.DataFrame | None = None
     for run, name in zip(runs, names, strict=True):
-        own = run.predictions.set_index("image")[["age", "subject"]]
+        own = run.predictions.set_index("image")[[label, "subject"]]
         doubled = own.index[own.index.duplicated()]
         if len(doubled):
             raise FeatxError(
@@ -80,7 +105,7 @@ def align_errors(runs: Sequence[Run], names: Sequence[str]) -> ErrorTable:
             facts = own
             continue
         common = own.index.intersection(facts.index)
-        for column in ("age", "subject"):
+        for column in (label, "subject"):
             differ = common[(own.loc[common, column] != facts.loc[common, column]).to_numpy()]
             if len(differ):
                 image = differ[0]
@@ -92,18 +117,17 @@ def align_errors(runs: Sequence[Run], names: Sequence[str]) -> ErrorTable:
                 )
         facts = pd.concat([facts, own.loc[own.index.difference(facts.index)]])
     assert facts is not None
-    absolute = np.zeros((len(facts), len(runs)))
-    present = np.zeros(absolute.shape, bool)
+    error = np.zeros((len(facts), len(runs)))
+    present = np.zeros(error.shape, bool)
     for m, run in enumerate(runs):
         rows = facts.index.get_indexer(pd.Index(run.predictions["image"]))
-        age, predicted = (run.predictions[c].to_numpy(float) for c in ("age", "predicted_age"))
-        absolute[rows, m] = np.abs(predicted - age)
+        error[rows, m] = error_of(run.predictions)
         present[rows, m] = True
     cluster, clusters, unit, named = _clusters(facts)
     return ErrorTable(
         tuple(names),
-        facts["age"].to_numpy(float),
-        absolute,
+        facts[label].to_numpy(),
+        error,
         present,
         cluster,
         clusters,

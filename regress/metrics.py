@@ -7,7 +7,7 @@ All raise `FeatxError` for empty, misshapen or non-finite input.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,6 +148,49 @@ def confusion(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable])
     """Return image counts, shape (groups, groups), int64: a row a true group, in `order`."""
     places = _places(*_paired(group, predicted), order)
     return sklearn.metrics.confusion_matrix(*places, labels=np.arange(len(order)))
+
+
+@dataclass(frozen=True)
+class PerGroup:
+    """Scores of each group, arrays of shape (groups,) in the order of the groups.
+
+    Precision and recall are NaN where nothing was predicted as, or is of, the group.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    support: np.ndarray
+
+
+def per_group(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> PerGroup:
+    """Return precision, recall and number of images of each group; arguments as `one_off`."""
+    true, guess = _places(*_paired(group, predicted), order)
+    precision, recall, _, support = sklearn.metrics.precision_recall_fscore_support(
+        true, guess, labels=np.arange(len(order)), zero_division=np.nan
+    )
+    return PerGroup(precision, recall, support)
+
+
+def over_folds(
+    share: Callable[[np.ndarray], float], folds: ArrayLike, n: int
+) -> tuple[float, float]:
+    """Return the mean and the standard deviation of a measure over folds, each counting once.
+
+    The standard deviation is that of a sample (n - 1 in the denominator), NaN for a single fold;
+    Levi and Hassner (2015) and König (2019) report accuracies as mean ± standard deviation over
+    Adience's five folds without saying which.
+
+    Parameters
+    ----------
+    share : callable
+        From the rows of a fold, int64 (k,), to the measure.
+    folds : array-like of shape (n,)
+        The fold in which each image was tested.
+    n : int
+        Images.
+    """
+    values = np.array([share(rows) for _, rows in _rows_by_fold(folds, n)])
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _ages(age: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

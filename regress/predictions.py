@@ -1,6 +1,7 @@
 """The predictions of one method: a folder with a table, its provenance, and a piece a fold.
 
-``predictions.csv`` has one row an image in one fold (`COLUMNS`); ``run.json`` says what made it;
+``predictions.csv`` has one row an image in one fold, with an age (`COLUMNS`) or an age group
+(`GROUP_COLUMNS`); ``run.json`` says what made it, and with ``task`` ``age-group`` the ``groups``;
 ``folds/NAME.csv`` and ``folds/NAME.json`` are the pieces, each written whole as its fold ends;
 ``probabilities.h5`` holds class probabilities where the method has them.
 """
@@ -24,6 +25,7 @@ from featx.manifest import floats, read_csv_text
 
 FORMAT = "featx-predictions/1"
 COLUMNS = ("image", "subject", "fold", "age", "predicted_age")
+GROUP_COLUMNS = ("image", "subject", "fold", "age", "age_group", "predicted_group")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Run:
     def method(self) -> str:
         """The name under which the method is shown."""
         return str(self.info["method"])
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The age groups that are predicted, youngest first; none where ages are."""
+        return tuple(self.info.get("groups", ()))
 
 
 def fold_stem(fold: str) -> str:
@@ -61,11 +68,11 @@ def write_fold(
     folder : Path
         The method's folder.
     predictions : pandas.DataFrame
-        The test rows, `COLUMNS`.
+        The test rows, `COLUMNS` or `GROUP_COLUMNS`.
     record : dict
         At least ``fold`` and ``key`` (what the fold was computed from; see `finished_folds`).
     probabilities : tuple of (classes, probabilities), optional
-        Class values in years, shape (k,), and probabilities, shape (rows, k).
+        Class values in years or names of groups, shape (k,), and probabilities, shape (rows, k).
     """
     stem = fold_stem(str(record["fold"]))
     if probabilities is not None:
@@ -90,8 +97,9 @@ def _sha256(path: Path) -> str:
 
 def write_csv(path: Path, predictions: pd.DataFrame) -> None:
     """Write a predictions table as CSV, atomically."""
+    columns = GROUP_COLUMNS if "predicted_group" in predictions else COLUMNS
     with writing(path) as temporary:
-        predictions.to_csv(temporary, index=False, columns=list(COLUMNS), lineterminator="\n")
+        predictions.to_csv(temporary, index=False, columns=list(columns), lineterminator="\n")
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -103,9 +111,13 @@ def read_csv(path: Path) -> pd.DataFrame:
         If the file is missing, malformed, or lacks a column or a finite prediction.
     """
     table = read_csv_text(path)
-    missing = [column for column in COLUMNS if column not in table]
+    of_groups = "predicted_group" in table
+    missing = [c for c in (GROUP_COLUMNS if of_groups else COLUMNS) if c not in table]
     if missing:
         raise FeatxError(f"{path} has no column {missing[0]!r}; is it a predictions table?")
+    if of_groups:
+        table["age"] = floats(table["age"])
+        return table
     for column in ("age", "predicted_age"):
         numbers = floats(table[column])
         if not np.isfinite(numbers).all():
@@ -149,8 +161,9 @@ def gather(folder: Path, folds: Iterable[str]) -> pd.DataFrame:
 def write_probabilities(folder: Path, folds: Iterable[str]) -> bool:
     """Join the folds' class probabilities in ``probabilities.h5``; False where there are none.
 
-    The file has ``/image`` (text), ``/class`` (years, the union of the folds' classes) and
-    ``/probability`` (image, class); a class that a fold never trained on has probability 0.
+    The file has ``/image`` (text), ``/class`` (years, or groups as text; the union of the folds'
+    classes) and ``/probability`` (image, class); a class that a fold never trained on has
+    probability 0.
     """
     import h5py
 
@@ -164,23 +177,33 @@ def write_probabilities(folder: Path, folds: Iterable[str]) -> bool:
             pieces.append((names, piece["classes"], piece["probabilities"]))
     if not pieces:
         return False
-    classes = np.unique(np.concatenate([piece[1] for piece in pieces]))
+    classes = (
+        pieces[0][1] if _named(pieces[0][1]) else np.unique(np.concatenate([p[1] for p in pieces]))
+    )
     images = [name for names, _, _ in pieces for name in names]
     joined = np.zeros((len(images), len(classes)), np.float32)
     row = 0
     for names, own, values in pieces:
-        joined[row : row + len(names), np.searchsorted(classes, own)] = values
+        joined[row : row + len(names), pd.Index(classes).get_indexer(own)] = values
         row += len(names)
     with writing(folder / "probabilities.h5") as temporary, h5py.File(temporary, "w") as file:
         image = file.create_dataset("image", data=images, dtype=h5py.string_dtype())
-        years = file.create_dataset("class", data=classes.astype(float))
-        years.attrs["units"] = "years"
+        if _named(classes):
+            years = file.create_dataset("class", data=classes.tolist(), dtype=h5py.string_dtype())
+        else:
+            years = file.create_dataset("class", data=classes.astype(float))
+            years.attrs["units"] = "years"
         image.make_scale("image")
         years.make_scale("class")
         values = file.create_dataset("probability", data=joined, compression="gzip")
         values.dims[0].attach_scale(image)
         values.dims[1].attach_scale(years)
     return True
+
+
+def _named(classes: np.ndarray) -> bool:
+    """Tell whether classes are names of groups, which are the same in every fold."""
+    return classes.dtype.kind == "U"
 
 
 def read_run(folder: str | Path) -> Run:

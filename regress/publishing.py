@@ -61,7 +61,7 @@ def publish(
         Folds that failed in this run, with the reason.
     info : mapping
         What else ``run.json`` tells: method, layer, regressor, parameters, protocol, seed, split
-        hash, features, counts.
+        hash, features, counts; for age groups task and groups.
 
     Returns
     -------

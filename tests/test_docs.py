@@ -1,4 +1,4 @@
-"""What the documentation says is so: its YAML can be read, its keys are all there, its files too."""
+"""What the documentation says is so: its YAML can be read, its keys and files are there."""
 
 import re
 from pathlib import Path

@@ -63,7 +63,7 @@ class Samples:
     def digest(self) -> str:
         """Return a SHA-256 over the rows' images and labels, in order."""
         columns = ["image", "sha256", "subject", "age", "age_group", "crop"]
-        lines = self.table[columns].astype(str).agg("\t".join, axis=1)
+        lines = self.table[columns].astype(str).fillna("nan").agg("\t".join, axis=1)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -53,42 +53,51 @@ def write_report(comparison: Comparison, folder: Path, title: str | None = None)
 
 def render(comparison: Comparison, folder: Path, title: str | None = None) -> str:
     """Return the page as HTML."""
-    environment = jinja2.Environment(
+    conditions = passport(comparison.runs)
+    header, rows = tables.ranking(comparison)
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title or "Age estimation: methods compared",
+            comparison=comparison,
+            headline=headline(comparison),
+            facts=_facts(comparison),
+            ranking={"header": header, "rows": rows, "bars": _bars(comparison)},
+            versus=tables.versus_best(comparison),
+            distinct=_distinct(comparison),
+            matrix=_matrix(comparison),
+            significance=SIGNIFICANCE,
+            cs_years=CS_YEARS,
+            any_incomplete=any(tables.INCOMPLETE in row[1] for row in rows),
+            incomplete=tables.INCOMPLETE,
+            passport=conditions,
+            figures=_figures(comparison),
+            panels=_panels(comparison),
+            by_age=_by_age(comparison),
+            statistics=statistics_tables(comparison),
+            commands=commands(comparison, folder),
+            records=[
+                (name, json.dumps(run.info, indent=2, ensure_ascii=False))
+                for name, run in zip(comparison.names, comparison.runs, strict=True)
+            ],
+            date=datetime.datetime.now().astimezone().date().isoformat(),
+            version=__version__,
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Return what reads and fills in the page's templates."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = breakable
-    conditions = passport(comparison.runs)
-    header, rows = tables.ranking(comparison)
-    return environment.get_template("page.html.j2").render(
-        title=title or "Age estimation: methods compared",
-        comparison=comparison,
-        headline=headline(comparison),
-        facts=_facts(comparison),
-        ranking={"header": header, "rows": rows, "bars": _bars(comparison)},
-        versus=tables.versus_best(comparison),
-        distinct=_distinct(comparison),
-        matrix=_matrix(comparison),
-        significance=SIGNIFICANCE,
-        cs_years=CS_YEARS,
-        any_incomplete=any(tables.INCOMPLETE in row[1] for row in rows),
-        incomplete=tables.INCOMPLETE,
-        passport=conditions,
-        figures=_figures(comparison),
-        panels=_panels(comparison),
-        by_age=_by_age(comparison),
-        statistics=statistics_tables(comparison),
-        commands=commands(comparison, folder),
-        records=[
-            (name, json.dumps(run.info, indent=2, ensure_ascii=False))
-            for name, run in zip(comparison.names, comparison.runs, strict=True)
-        ],
-        date=datetime.datetime.now().astimezone().date().isoformat(),
-        version=__version__,
-    )
+    found.filters["breakable"] = breakable
+    return found
 
 
 def breakable(name: str) -> Markup:

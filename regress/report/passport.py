@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regress.compare import Comparison
+from regress.compare_groups import GroupComparison
 from regress.predictions import Run
 from regress.report.formats import of_total
 
@@ -185,7 +186,7 @@ _OPTIONAL = ("Weights trained on", "Extracted with", "Prepared with")
 _BUDGETS = ("time_budget", "run_time_limit", "search_space", "memory_limit")
 
 
-def commands(comparison: Comparison, out: Path) -> list[str]:
+def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
     """Return the commands that make the runs and the report again."""
     told = {regress_command(run): None for run in comparison.runs}
     folders = [str(run.folder) for run in comparison.runs]
@@ -194,12 +195,21 @@ def commands(comparison: Comparison, out: Path) -> list[str]:
     compare += ["--bootstrap", str(comparison.bootstrap), "--seed", str(comparison.seed)]
     if len(splits) > 1:
         compare.append("--allow-different-splits")
+    if isinstance(comparison, GroupComparison):
+        compare += ["--groups", ",".join(comparison.groups)]
     return [*told, shlex.join(compare)]
 
 
 def regress_command(run: Run) -> str:
     """Return the command that makes a run again."""
     info = run.info
+    if "cascade" in info:
+        words = ["featx", "finetune", info["cascade"], "--protocol", info["protocol"]]
+        if info.get("seed") is not None:
+            words += ["--seed", str(info["seed"])]
+        if info["regressor"] != "end-to-end":
+            words += ["--layer", info["layer"], "--regressor", info["regressor"]]
+        return shlex.join([*words, "-o", str(run.folder.parent.parent)])
     words = ["featx", "regress", plain(info.get("features", {}).get("file")) or "FEATURES.h5"]
     for option, key in (("--layer", "layer"), ("--regressor", "regressor"),
                         ("--protocol", "protocol"), ("--seed", "seed")):  # fmt: skip

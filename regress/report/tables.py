@@ -97,8 +97,13 @@ def terminal_table(comparison: Comparison) -> str:
     """Return the ranking as aligned text, followed by the notes."""
     header, rows = ranking(comparison)
     keep = [header.index(name) for name in _TERMINAL]
-    lines = [[row[k] for k in keep] for row in [header, *rows]]
-    widths = [max(_width(line[k]) for line in lines) for k in range(len(keep))]
+    text = aligned([[row[k] for k in keep] for row in [header, *rows]])
+    return "\n".join([*text, *(f"note: {note}" for note in comparison.notes)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return a header and rows as lines of one width, the second column aligned left."""
+    widths = [max(_width(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = [
         "  ".join(
             _pad(cell, width, left=k == 1)
@@ -107,7 +112,7 @@ def terminal_table(comparison: Comparison) -> str:
         for line in lines
     ]
     text.insert(1, "  ".join("─" * width for width in widths))
-    return "\n".join([*text, *(f"note: {note}" for note in comparison.notes)])
+    return text
 
 
 _TERMINAL = (

@@ -1,0 +1,104 @@
+"""The report on age groups: one self-contained page, its tables and figures as files."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from featx import __version__
+from featx.atomic import write_text
+from regress.compare_groups import GroupComparison
+from regress.report import group_tables
+from regress.report.figures import INK, SERIES, style
+from regress.report.inline_svg import inline_svg, save
+from regress.report.page import environment
+from regress.report.passport import commands, passport
+
+_INCHES = 3.7
+
+
+def write_group_report(comparison: GroupComparison, folder: Path, title: str | None = None) -> Path:
+    """Write the report into a folder, each file atomically; an earlier report is replaced.
+
+    Parameters
+    ----------
+    comparison : GroupComparison
+        From `regress.compare_groups.compare_groups`.
+    folder : Path
+        Gets ``report.html``, ``table.csv``, ``table.md``, ``tests.csv``, ``by_group.csv``,
+        ``confusion.csv`` and ``figures/confusion_N.png`` and ``.svg``, N the rank of the method.
+    title : str, optional
+        The page's title.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    group_tables.write_group_tables(comparison, folder)
+    panels = []
+    for k, name in enumerate(comparison.names):
+        save(confusion_figure(comparison, k), folder / "figures" / f"confusion_{k + 1}")
+        told = f"Confusion matrix of {name}; confusion.csv has the numbers."
+        svg = inline_svg(confusion_figure(comparison, k), f"confusion-{k}", told)
+        panels.append({"name": name, "svg": Markup(svg)})
+    conditions = passport(comparison.runs)
+    page = folder / "report.html"
+    html = (
+        environment()
+        .get_template("groups.html.j2")
+        .render(
+            title=title or "Age groups: methods compared",
+            comparison=comparison,
+            facts=[
+                ("Age groups", ", ".join(comparison.groups)),
+                *(fact for fact in conditions.shared if fact[0] in ("Protocol", "Folds", "Seed")),
+            ],
+            ranking=group_tables.group_ranking(comparison),
+            versus=group_tables.group_versus_best(comparison),
+            by_group=group_tables.group_by_group(comparison),
+            passport=conditions,
+            panels=panels,
+            commands=commands(comparison, folder),
+            records=[
+                (name, json.dumps(run.info, indent=2, ensure_ascii=False))
+                for name, run in zip(comparison.names, comparison.runs, strict=True)
+            ],
+            date=datetime.datetime.now().astimezone().date().isoformat(),
+            version=__version__,
+        )
+    )
+    write_text(page, html)
+    return page
+
+
+def confusion_figure(comparison: GroupComparison, method: int) -> Figure:
+    """Draw a method's confusion matrix: counts, shaded by their share of the true group."""
+    matrix, groups = comparison.confusion[method], comparison.groups
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    with style():
+        figure = Figure((_INCHES, _INCHES))
+        axes = figure.subplots()
+        axes.grid(False)
+        for (row, column), share in np.ndenumerate(shares):
+            square = (column - 0.5, row - 0.5)
+            axes.add_patch(
+                Rectangle(square, 1, 1, facecolor=SERIES[0], alpha=0.6 * share, linewidth=0)
+            )
+            axes.text(
+                column, row, f"{matrix[row, column]:,}", ha="center", va="center",
+                fontsize=7, color=INK,
+            )  # fmt: skip
+        axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(len(groups) - 0.5, -0.5))
+        axes.set_xticks(range(len(groups)), groups, rotation=45, ha="right")
+        axes.set_yticks(range(len(groups)), groups)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+    return figure

@@ -1,0 +1,140 @@
+"""A comparison of age groups as tables: for the terminal, as CSV and as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from featx.atomic import write_text, writing
+from regress.compare_groups import GroupComparison
+from regress.report.formats import NOTHING, duration, number, of_total, p_value, percent
+from regress.report.tables import INCOMPLETE, aligned, markdown_table
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def write_group_tables(comparison: GroupComparison, folder: Path) -> None:
+    """Write table.csv, table.md, tests.csv, by_group.csv and confusion.csv."""
+    for name, table in (
+        ("table", comparison.table),
+        ("tests", comparison.tests),
+        ("by_group", comparison.by_group),
+        ("confusion", confusion_table(comparison)),
+    ):
+        with writing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    write_text(folder / "table.md", markdown_groups(comparison))
+
+
+def confusion_table(comparison: GroupComparison) -> pd.DataFrame:
+    """Return a row a method and true group, a column a predicted group, with numbers of images."""
+    frames = [
+        pd.DataFrame(matrix, columns=list(comparison.groups)).assign(
+            method=name, true=list(comparison.groups)
+        )
+        for name, matrix in zip(comparison.names, comparison.confusion, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)[["method", "true", *comparison.groups]]
+
+
+def group_ranking(comparison: GroupComparison) -> Table:
+    """Return the header and the rows of the ranking, rounded for reading."""
+    header = [
+        *("#", "method", "accuracy", "95 % CI", "accuracy over folds", "1-off", "1-off 95 % CI"),
+        *("1-off over folds", "images", "subjects", "folds", "time"),
+    ]
+    rows = []
+    for row in comparison.table.to_dict("records"):
+        mark = f" {INCOMPLETE}" if row["folds_done"] < row["folds_planned"] else ""
+        rows.append(
+            [
+                str(row["rank"]),
+                f"{row['method']}{mark}",
+                percent(row["accuracy"]),
+                _between(row["accuracy_low"], row["accuracy_high"]),
+                _spread(row["accuracy_mean_of_folds"], row["accuracy_sd_of_folds"]),
+                percent(row["one_off"]),
+                _between(row["one_off_low"], row["one_off_high"]),
+                _spread(row["one_off_mean_of_folds"], row["one_off_sd_of_folds"]),
+                of_total(row["n_images"], row["n_total"]),
+                f"{row['n_subjects']:,}",
+                of_total(row["folds_done"], row["folds_planned"]),
+                duration(row["seconds"]),
+            ]
+        )
+    return header, rows
+
+
+def group_versus_best(comparison: GroupComparison) -> Table:
+    """Return the header and the rows of the paired tests against the best method."""
+    unit = comparison.unit
+    tests = comparison.tests[comparison.tests["first"] == comparison.names[0]]
+    header = ["#", "method", "behind the best by", "95 % CI", "p", "p (Holm)", "images", f"{unit}s"]
+    rows = [
+        [
+            str(rank),
+            row["second"],
+            percent(row["difference"]),
+            _between(row["low"], row["high"]),
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
+            f"{row['n_images']:,}",
+            f"{row[f'n_{unit}s']:,}",
+        ]
+        for rank, row in enumerate(tests.to_dict("records"), start=2)
+    ]
+    return header, rows
+
+
+def group_by_group(comparison: GroupComparison) -> Table:
+    """Return precision and recall of each method in each group, and its images."""
+    rows = [
+        [
+            row["method"],
+            row["age_group"],
+            percent(row["precision"]),
+            percent(row["recall"]),
+            f"{row['n_images']:,}",
+        ]
+        for row in comparison.by_group.to_dict("records")
+    ]
+    return ["method", "age group", "precision", "recall", "images"], rows
+
+
+def terminal_groups(comparison: GroupComparison) -> str:
+    """Return the ranking as aligned text, followed by the notes."""
+    header, rows = group_ranking(comparison)
+    keep = [header.index(name) for name in header if name not in ("1-off 95 % CI", "time")]
+    lines = aligned([[row[k] for k in keep] for row in [header, *rows]])
+    return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
+
+
+def markdown_groups(comparison: GroupComparison) -> str:
+    """Return all tables and the notes as GitHub Markdown."""
+    parts = [markdown_table(*group_ranking(comparison))]
+    if len(comparison.tests):
+        parts.append(markdown_table(*group_versus_best(comparison)))
+    parts.append(markdown_table(*group_by_group(comparison)))
+    for name, matrix in zip(comparison.names, comparison.confusion, strict=True):
+        rows = [
+            [group, *(f"{count:,}" for count in counts)]
+            for group, counts in zip(comparison.groups, matrix, strict=True)
+        ]
+        parts += [
+            f"Confusion of {name}: rows true, columns predicted.",
+            markdown_table(["true", *comparison.groups], rows),
+        ]
+    parts += [f"Note: {note}" for note in comparison.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _between(low: float, high: float) -> str:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return NOTHING
+    return f"{number(100 * low, 1)} to {number(100 * high, 1)} %"
+
+
+def _spread(mean: float, sd: float) -> str:
+    return f"{number(100 * mean, 1)} ± {number(100 * sd, 1)} %"
