@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from featx.training.cascade_file import Cascade, Stage, describe
 from featx.training.data import (
     StageData,
     balanced_weights,
+    beside,
     head_spec,
     resolve_paths,
     split_stage,
@@ -88,7 +90,7 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
     """
     plans = []
     for number, stage in enumerate(cascade.stages, start=1):
-        data = resolve_paths(stage.data, cascade.folder)
+        data = resolve_paths(stage.data, partial(beside, cascade.folder))
         try:
             samples = stage_samples(data)
         except FeatxError as error:
@@ -112,9 +114,7 @@ def start_network(cascade: Cascade) -> LoadedNetwork:
     FeatxError
         As `load_network`.
     """
-    beside = cascade.folder / cascade.weights
-    weights = str(beside) if beside.is_file() else cascade.weights
-    return load_network(cascade.backbone, weights, seed=cascade.seed)
+    return load_network(cascade.backbone, cascade.weights_found, seed=cascade.seed)
 
 
 def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Sequence
@@ -10,13 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError
 from featx.heads import Kind
 from featx.training.losses import KIND_OF_LOSS
-from featx.training.yaml_lines import Location, parse_value, read_yaml
+from featx.training.yaml_changes import apply_change
+from featx.training.yaml_errors import tell_errors
+from featx.training.yaml_lines import read_yaml
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -261,6 +261,12 @@ class Cascade(Part):
         """Where relative paths are looked for first."""
         return self.file.parent
 
+    @property
+    def weights_found(self) -> str:
+        """The file of the weights, beside the cascade file or from here; or their name."""
+        beside = self.folder / self.weights
+        return str(beside) if beside.is_file() else self.weights
+
     @field_validator("stages")
     @classmethod
     def _named_once(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -295,97 +301,8 @@ def read_cascade(path: str | Path, changes: Sequence[str] = ()) -> Cascade:
     data, lines = read_yaml(path)
     if not isinstance(data, dict):
         raise FeatxError(f"{path}, line 1: give a mapping with backbone, weights and stages")
-    for change in changes:
-        _apply(data, change)
+    changed = {apply_change(data, change): change for change in changes}
     try:
         return Cascade.model_validate({**data, "file": path} if "file" not in data else data)
     except ValidationError as error:
-        raise tell_errors(path, error, lines, Cascade) from None
-
-
-def tell_errors(
-    path: Path, error: ValidationError, lines: dict[Location, int], model: type[BaseModel]
-) -> FeatxError:
-    """Return pydantic's findings as one line that names the first three lines of the file."""
-    told = [_tell(problem, lines, model) for problem in error.errors()]
-    more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
-    return FeatxError(f"{path}, {'; '.join(told[:3])}{more}")
-
-
-def _apply(data: Any, change: str) -> None:
-    keys, equals, text = change.partition("=")
-    option = f"--set {change}"
-    if not equals:
-        raise FeatxError(f"{option}: write KEY=VALUE, as stages.0.epochs=1")
-    try:
-        value = parse_value(text)
-    except yaml.YAMLError:
-        raise FeatxError(f"{option}: {text!r} is no YAML value") from None
-    *above, last = keys.split(".")
-    place = data
-    for key in above:
-        if isinstance(place, list):
-            place = _item(place, key, option)
-        elif isinstance(place, dict):
-            if place.get(key) is None:
-                place[key] = {}
-            place = place[key]
-        else:
-            raise FeatxError(f"{option}: there is nothing below {key!r}")
-    if isinstance(place, list):
-        place[place.index(_item(place, last, option))] = value
-    elif isinstance(place, dict):
-        place[last] = value
-    else:
-        raise FeatxError(f"{option}: there is nothing below {above[-1]!r}")
-
-
-def _item(items: list[Any], key: str, option: str) -> Any:
-    if key.isdigit() and int(key) < len(items):
-        return items[int(key)]
-    named = [item for item in items if isinstance(item, dict) and item.get("name") == key]
-    if not named:
-        raise FeatxError(f"{option}: there is no {key!r} among {len(items)}")
-    return named[0]
-
-
-def _tell(problem: Any, lines: dict[Location, int], model: type[BaseModel]) -> str:
-    """Say what is wrong with a value, after the line that it stands on."""
-    # pydantic puts the names of a union's members into the location: those are no keys
-    location: Location = ()
-    for key in problem["loc"]:
-        if (*location, key) in lines:
-            location = (*location, key)
-        elif problem["type"] == "missing" and key == problem["loc"][-1]:
-            return f"line {lines[location]}: {_dotted((*location, key))}: missing"
-    line = lines[location]
-    given = problem.get("input")
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), _keys(location, model), n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"line {line}: {_dotted(location)}: unknown key{hint}"
-    text = problem["msg"].removeprefix("Value error, ")
-    text = text.replace("Input should be", "should be")
-    shown = "" if isinstance(given, dict | BaseModel) else f" {given!r}:"
-    return f"line {line}: {_dotted(location)}:{shown} {text}"
-
-
-def _dotted(location: Location) -> str:
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
-    return text.removeprefix(".") or "the file"
-
-
-def _keys(location: Location, model: type[BaseModel]) -> list[str]:
-    """Return the keys that may stand where the last one of a location does."""
-    names: dict[str, type[BaseModel]] = {
-        "stages": Stage,
-        "data": DataSpec,
-        "filter": Filter,
-        "validation": Validation,
-        "head": HeadConfig,
-        "optimiser": Optimiser,
-        "schedule": Schedule,
-        "augmentation": Augmentation,
-    }
-    above = [key for key in location[:-1] if isinstance(key, str)]
-    return list(names.get(above[-1], model).model_fields if above else model.model_fields)
+        raise tell_errors(path, error, lines, Cascade, changed) from None

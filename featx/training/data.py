@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,22 +169,20 @@ def balanced_weights(labels: Labels, n_classes: int) -> torch.Tensor:
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def resolve_paths(data: DataSpec, folder: Path) -> DataSpec:
-    """Return the spec with relative tables looked for beside the cascade file, then from here."""
+def beside(folder: Path, path: str) -> str:
+    """Return where a path of a file in `folder` leads: beside the file, or else from here."""
+    return str(folder / path) if (folder / path).exists() else path
 
-    def find(path: str) -> str:
-        beside = folder / path
-        return str(beside) if beside.exists() else path
 
+def resolve_paths(data: DataSpec, find: Callable[[str], str]) -> DataSpec:
+    """Return the spec with what `find` makes of each path of a table."""
     validation = data.validation
     if validation is not None and not isinstance(validation, float) and validation.tables:
-        validation = validation.model_copy(
-            update={"tables": tuple(find(path) for path in validation.tables)}
-        )
+        validation = validation.model_copy(update={"tables": tuple(map(find, validation.tables))})
     return data.model_copy(
         update={
-            "tables": tuple(find(path) for path in data.tables),
-            "without": tuple(find(path) for path in data.without or ()) or None,
+            "tables": tuple(map(find, data.tables)),
+            "without": tuple(map(find, data.without or ())) or None,
             "validation": validation,
         }
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import pandas as pd
@@ -27,12 +28,14 @@ from featx.training.cascade import (
     start_network,
 )
 from featx.training.cascade_file import Cascade, describe, read_cascade
+from featx.training.data import beside, resolve_paths
 from featx.training.processes import Processes
 from featx.training.search_file import Range, Search
 from featx.weights import LoadedNetwork
 
-#: States of trials that need not be made again.
-_DONE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+#: What a trial that failed by its settings is marked with; one that was interrupted is not.
+_FAILURE = "failure"
+_RETRY_OF = "retry_of"
 
 
 def run_search(
@@ -70,8 +73,7 @@ def run_search(
         If the search names no stage or setting of the cascade, `out` holds another study, or no
         trial came to an end.
     """
-    beside = search.file.parent / search.cascade
-    cascade = read_cascade(beside if beside.is_file() else search.cascade)
+    cascade = read_cascade(beside(search.file.parent, search.cascade))
     number = _stage_number(search, cascade)
     _check_space(search, cascade, number)
     study = _study(search, out, resume)
@@ -79,8 +81,12 @@ def run_search(
     parent = start_network(cascade)
     if number:
         parent = run_cascade(cascade, plans[:number], out, processes, resume=True, say=say)
-    wanted = search.trials or math.prod(map(len, _lists(search).values()))
-    finished = len(study.get_trials(states=_DONE))
+    _retry_interrupted(study)
+    grid = _grid(search)
+    if not study.get_trials():
+        for settings in grid:
+            study.enqueue_trial(settings)
+    missing = (len(grid) or search.trials or 0) - len(_finished(study))
 
     def objective(trial: optuna.Trial) -> float:
         settings = {key: _suggest(trial, key, values) for key, values in search.space.items()}
@@ -92,8 +98,8 @@ def run_search(
         state = trial.state.name.lower()
         say(f"trial {trial.number}: {_settings(trial.params)}: {value} ({state})")
 
-    if finished < wanted:
-        study.optimize(objective, n_trials=wanted - finished, catch=FeatxError, callbacks=[tell])
+    if missing > 0:
+        study.optimize(objective, n_trials=missing, catch=FeatxError, callbacks=[tell])
     return _publish(study, search, cascade, number, out)
 
 
@@ -136,7 +142,6 @@ def _study(search: Search, out: Path, resume: bool) -> optuna.Study:
     study = optuna.create_study(
         study_name="search",
         storage=JournalStorage(JournalFileBackend(str(journal))),
-        sampler=_sampler(search),
         pruner={
             "none": optuna.pruners.NopPruner(),
             "median": optuna.pruners.MedianPruner(),
@@ -144,6 +149,9 @@ def _study(search: Search, out: Path, resume: bool) -> optuna.Study:
         }[search.pruner],
         load_if_exists=True,
     )
+    seed = search.seed + len(study.get_trials())  # a resumed search draws other settings
+    kind = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
+    study.sampler = kind(seed=seed)
     described = json.dumps(describe(search), sort_keys=True)
     if study.user_attrs.setdefault("search", described) != described:
         raise FeatxError(f"{out} holds a search of other settings; give another -o")
@@ -151,19 +159,35 @@ def _study(search: Search, out: Path, resume: bool) -> optuna.Study:
     return study
 
 
-def _sampler(search: Search) -> optuna.samplers.BaseSampler:
-    if search.sampler == "grid":
-        return optuna.samplers.GridSampler(_lists(search), seed=search.seed)
-    if search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=search.seed)
-    return optuna.samplers.TPESampler(seed=search.seed)
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that need not be made again."""
+    over = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    failed = study.get_trials(states=(TrialState.FAIL,))
+    return sorted(
+        [*over, *(trial for trial in failed if _FAILURE in trial.user_attrs)],
+        key=lambda trial: trial.number,
+    )
 
 
-def _lists(search: Search) -> dict[str, list[Any]]:
-    """Return the settings whose values are listed: in a grid, all of them."""
-    return {
-        key: list(values) for key, values in search.space.items() if not isinstance(values, Range)
-    }
+def _retry_interrupted(study: optuna.Study) -> None:
+    """Put the settings of trials that were killed, or stopped by Ctrl-C, first in the queue."""
+    retried = {trial.user_attrs.get(_RETRY_OF) for trial in study.get_trials()}
+    for trial in study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL)):
+        if _FAILURE in trial.user_attrs:
+            continue
+        if trial.state == TrialState.RUNNING:
+            study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params and trial.number not in retried:
+            study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: trial.number})
+
+
+def _grid(search: Search) -> list[dict[str, Any]]:
+    """Return every combination of a grid's values, as many as are wanted, in the file's order."""
+    if search.sampler != "grid":
+        return []
+    values = [cast("tuple[Any, ...]", values) for values in search.space.values()]
+    combinations = itertools.islice(itertools.product(*values), search.trials)
+    return [dict(zip(search.space, each, strict=True)) for each in combinations]
 
 
 def _suggest(trial: optuna.Trial, key: str, values: tuple[Any, ...] | Range) -> Any:
@@ -194,7 +218,7 @@ def _loss(
     try:
         run_stage(plan, parent, folder, processes, on_epoch=after_epoch)
     except FeatxError as error:
-        trial.set_user_attr("failure", str(error))
+        trial.set_user_attr(_FAILURE, str(error))
         raise
     finally:
         for leftover in (NETWORK, STATE):
@@ -209,14 +233,14 @@ def _settings(settings: Mapping[str, Any]) -> str:
 def _publish(
     study: optuna.Study, search: Search, cascade: Cascade, number: int, out: Path
 ) -> dict[str, Any]:
-    trials = study.get_trials(states=_DONE)
+    trials = _finished(study)
     rows = [
         {
             "trial": trial.number,
             **trial.params,
             "validation_loss": trial.value,
             "state": trial.state.name.lower(),
-            "reason": trial.user_attrs.get("failure", ""),
+            "reason": trial.user_attrs.get(_FAILURE, ""),
         }
         for trial in trials
     ]
@@ -227,13 +251,26 @@ def _publish(
         raise FeatxError(f"none of {len(trials)} trials came to an end; see {out / 'trials.csv'}")
     best = study.best_trial.params
     changes = _changes(search, number, best)[:-1]  # the epochs of a trial are not the stage's
-    write_text(out / "best.yaml", yaml.safe_dump(_plain_cascade(cascade, changes), sort_keys=False))
+    settled = _plain_cascade(cascade, changes, out)
+    write_text(out / "best.yaml", yaml.safe_dump(settled, sort_keys=False))
     return best
 
 
-def _plain_cascade(cascade: Cascade, changes: list[str]) -> dict[str, Any]:
+def _plain_cascade(cascade: Cascade, changes: list[str], folder: Path) -> dict[str, Any]:
+    """Return the changed cascade for a file in `folder`, whose relative paths start from there."""
+
+    def find(path: str) -> str:
+        return os.path.relpath(beside(cascade.folder, path), folder)
+
     changed = read_cascade(cascade.file, changes)
-    return changed.model_dump(mode="json", exclude_defaults=True)
+    stages = tuple(
+        stage.model_copy(update={"data": resolve_paths(stage.data, find)})
+        for stage in changed.stages
+    )
+    found = changed.weights_found
+    weights = os.path.relpath(found, folder) if Path(found).is_file() else found
+    moved = changed.model_copy(update={"weights": weights, "stages": stages})
+    return moved.model_dump(mode="json", exclude_defaults=True)
 
 
 def _log_hparams(trials: list[FrozenTrial], folder: Path) -> None:

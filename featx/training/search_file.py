@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError
-from featx.training.cascade_file import Part, tell_errors
+from featx.training.cascade_file import Part
+from featx.training.yaml_errors import tell_errors
 from featx.training.yaml_lines import read_yaml
 
 Value = float | int | str | bool
