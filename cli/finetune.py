@@ -137,7 +137,8 @@ def finetune(
 def _stages(
     settled: Any, output: Path, device: str, dry_run: bool, resume: bool, save_every: float
 ) -> None:
-    from featx.training.cascade import plan_stages, run_cascade
+    from featx.training.cascade import run_cascade
+    from featx.training.planning import plan_stages
     from featx.training.processes import join_processes
 
     plans = plan_stages(settled)

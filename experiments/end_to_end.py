@@ -29,20 +29,15 @@ from featx.heads import Head
 from featx.layers import resolve
 from featx.progress import tracking
 from featx.provenance import prepared
-from featx.training.cascade import (
-    NETWORK,
-    StagePlan,
-    plan_stages,
-    run_cascade,
-    run_stage,
-    start_network,
-)
+from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import Cascade, Stage, describe
 from featx.training.data import names_tables, split_stage
 from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
+from featx.training.planning import StagePlan, plan_stages
 from featx.training.processes import Processes
 from featx.training.samples import check_disjoint, label
+from featx.training.stage import NETWORK, run_stage
 from featx.weights import LoadedNetwork, load_network
 from regress.evaluate import plain
 from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure, write_fold

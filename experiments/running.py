@@ -14,16 +14,11 @@ from experiments.measures import measures
 from featx.devices import resolve_device
 from featx.errors import FeatxError
 from featx.extraction import extract
-from featx.training.cascade import (
-    NETWORK,
-    StagePlan,
-    plan_stages,
-    run_stage,
-    stage_key,
-    start_network,
-)
+from featx.training.cascade import start_network
 from featx.training.cascade_file import Cascade, read_cascade
+from featx.training.planning import StagePlan, plan_stages, stage_key
 from featx.training.processes import Processes
+from featx.training.stage import NETWORK, run_stage
 from regress.evaluate import evaluate, plan_methods
 from regress.predictions import read_run
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torchvision.transforms.v2 import functional as v2
 
 if TYPE_CHECKING:
     from featx.training.cascade_file import Augmentation
@@ -84,9 +83,7 @@ class Augment:
                 torch.from_numpy(maps).to(changed.device), list(changed.shape), align_corners=False
             )
             changed = F.grid_sample(changed, grid, padding_mode="border", align_corners=False)
-        for number, draw in enumerate(u):
-            self._recolour(changed, number, draw)
-        return changed
+        return self._erase(self._recolour(changed, u), u)
 
     def _affine(self, u: np.ndarray, height: int, width: int) -> np.ndarray:
         """Return the map from output to input places, (2, 3), in units of half a side."""
@@ -109,22 +106,46 @@ class Augment:
             linear[:, 0] *= -1
         return np.concatenate([linear, offset[:, None]], axis=1)
 
-    def _recolour(self, images: torch.Tensor, number: int, u: np.ndarray) -> None:
-        """Change the colours of one image of a batch in place, and erase a patch of it."""
+    def _recolour(self, images: torch.Tensor, u: np.ndarray) -> torch.Tensor:
+        """Change brightness, then contrast, then saturation; make some images grey."""
         spec = self._spec
-        image = images[number]
         if spec.colour_jitter:
-            factors = 1 + spec.colour_jitter * (2 * u[9:12] - 1)
-            image = v2.adjust_brightness(image / 255, float(factors[0]))
-            image = v2.adjust_contrast(image, float(factors[1]))
-            image = v2.adjust_saturation(image, float(factors[2])) * 255
-        if u[12] < spec.grey:
-            image = v2.rgb_to_grayscale(image, num_output_channels=3)
-        if image is not images[number]:
-            images[number] = image
-        if u[13] < spec.erasing:
-            height, width = image.shape[1:]
-            area = _ERASED[0] + (_ERASED[1] - _ERASED[0]) * (u[13] / spec.erasing)
-            rows, columns = (max(1, round(side * math.sqrt(area))) for side in (height, width))
-            top, left = int(u[14] * (height - rows + 1)), int(u[15] * (width - columns + 1))
-            images[number, :, top : top + rows, left : left + columns] = 127.5
+            factors = 1 + spec.colour_jitter * (2 * u[:, 9:12] - 1)
+            brightness, contrast, saturation = (_per_image(each, images) for each in factors.T)
+            images = (images * brightness).clamp_(0, 255)
+            mean = _luminance(images).mean((2, 3), keepdim=True)
+            images = torch.lerp(mean, images, contrast).clamp_(0, 255)
+            images = torch.lerp(_luminance(images), images, saturation).clamp_(0, 255)
+        if spec.grey:
+            chosen = _per_image(u[:, 12] < spec.grey, images).bool()
+            images = torch.where(chosen, _luminance(images), images)
+        return images
+
+    def _erase(self, images: torch.Tensor, u: np.ndarray) -> torch.Tensor:
+        """Cover a rectangle of some images with medium grey."""
+        erasing = self._spec.erasing
+        if not erasing:
+            return images
+        height, width = images.shape[2:]
+        area = _ERASED[0] + (_ERASED[1] - _ERASED[0]) * np.minimum(u[:, 13] / erasing, 1)
+        inside = _per_image(u[:, 13] < erasing, images).bool()
+        for axis, side, draw in ((2, height, u[:, 14]), (3, width, u[:, 15])):
+            length = np.maximum(1, np.rint(side * np.sqrt(area)))
+            start = np.floor(draw * (side - length + 1))
+            shape = [side if axis == each else 1 for each in range(4)]
+            place = torch.arange(side, device=images.device).reshape(shape)
+            first, end = _per_image(start, images), _per_image(start + length, images)
+            inside = inside & (place >= first) & (place < end)
+        return images.masked_fill(inside, 127.5)
+
+
+def _per_image(values: np.ndarray, images: torch.Tensor) -> torch.Tensor:
+    """Return a number an image, float32, shape (n, 1, 1, 1), on the images' device."""
+    made = torch.from_numpy(np.asarray(values, np.float32)).reshape(-1, 1, 1, 1)
+    return made.to(images.device, non_blocking=True)
+
+
+def _luminance(images: torch.Tensor) -> torch.Tensor:
+    """Return the grey image that a viewer sees (ITU-R 601-2), shape (n, 1, height, width)."""
+    red, green, blue = images.split(1, dim=1)
+    return 0.2989 * red + 0.587 * green + 0.114 * blue

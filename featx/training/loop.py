@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +20,14 @@ from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.heads import Head
 from featx.training.augmentation import Augment
-from featx.training.inference import BATCH, Normalise, casting, outputs
-from featx.training.losses import Targets, make_loss
+from featx.training.inference import Normalise, casting
+from featx.training.losses import make_loss
 from featx.training.order import epoch_batches, share
-from featx.training.pixels import PixelStore
 from featx.training.processes import Processes
-from featx.training.samples import Labels
 from featx.training.schedule import RateSchedule, make_optimiser
 from featx.training.state import load_state, save_state
 from featx.training.unlocking import training_mode
+from featx.training.validation import Images, Scores, validate
 
 if TYPE_CHECKING:
     from featx.training.cascade_file import Stage
@@ -39,41 +37,6 @@ SAVE_EVERY = 300.0
 
 #: Steps between two looks at the losses on a GPU, for each look waits for it.
 LOOK_EVERY = 20
-
-
-@dataclass(frozen=True)
-class Images:
-    """Stored images with their labels and names, aligned.
-
-    Attributes
-    ----------
-    store : PixelStore
-        Holds them.
-    rows : numpy.ndarray
-        int64, shape (n,): which of the store's.
-    labels : Labels
-        What each is.
-    names : list of str
-        For messages.
-    """
-
-    store: PixelStore
-    rows: np.ndarray
-    labels: Labels
-    names: list[str]
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.rows)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of a validation: mean loss; mean absolute error in years; share of right classes."""
-
-    loss: float
-    mae: float
-    accuracy: float
 
 
 class StageTraining:
@@ -244,10 +207,11 @@ class StageTraining:
         torch.manual_seed(_seed_of(self._seed, self._epoch, step, processes.rank))
         first = step // stage.accumulate * stage.accumulate
         in_group = min(stage.accumulate, n_steps - first)
+        pixels = pixels.to(processes.device, non_blocking=True)
         images = self._normalise(self._augment(pixels, self._train.rows[mine], self._epoch))
         with exact_arithmetic(), casting(processes.device, stage.precision):
             given = self._fast(images)
-        loss = self._loss(given.float(), self._targets(self._train, mine))
+        loss = self._loss(given.float(), self._train.targets(mine, self._processes.device))
         # processes average their gradients, so that unequal parts have to be weighed
         weight = len(mine) * processes.count / n / in_group
         with exact_arithmetic():
@@ -282,13 +246,6 @@ class StageTraining:
             self._sums[0] += value * len(own[step])
             self._sums[1] += len(own[step])
 
-    def _targets(self, images: Images, positions: np.ndarray) -> Targets:
-        device = self._processes.device
-        labels = images.labels.take(positions)
-        return Targets(
-            torch.from_numpy(labels.index).to(device), torch.from_numpy(labels.age).to(device)
-        )
-
     def _out_of_memory(self, where: str) -> FeatxError:
         half = max(2, self._stage.batch_size // 2)
         double = self._stage.accumulate * 2
@@ -298,41 +255,18 @@ class StageTraining:
             "(the same steps in less memory), or precision: bf16"
         )
 
-    # ------------------------------------------------------------------ validation
-
     def _validate(self) -> Scores | None:
         if self._validation is None:
             return None
-        images, processes = self._validation, self._processes
-        self.network.eval()
-        mine = np.arange(len(images))[processes.rank :: processes.count]
-        parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
-        sums = torch.zeros(4, dtype=torch.float64)
-        with exact_arithmetic():
-            for positions, given in zip(
-                parts,
-                outputs(
-                    self.network,
-                    self._normalise,
-                    images.store,
-                    [images.rows[positions] for positions in parts],
-                    device=processes.device,
-                    precision=self._stage.precision,
-                ),
-                strict=True,
-            ):
-                targets = self._targets(images, positions)
-                with torch.inference_mode():
-                    loss = self._loss(given, targets)
-                    error = (self._head.ages(given) - targets.age).abs().sum()
-                    right = torch.zeros(())
-                    if self._head.spec.kind != "regression":
-                        guess = self._head.probabilities(given).argmax(1)
-                        right = (guess == targets.index).sum()
-                n = len(positions)
-                sums += torch.tensor([float(loss) * n, float(error), float(right), n]).double()
-        loss_sum, error_sum, right_sum, count = processes.total(sums.to(processes.device)).tolist()
-        return Scores(loss_sum / count, error_sum / count, right_sum / count)
+        return validate(
+            self.network,
+            self._head,
+            self._loss,
+            self._normalise,
+            self._validation,
+            self._processes,
+            self._stage.precision,
+        )
 
     def _row(self, scores: Scores | None, seconds: float) -> dict[str, float]:
         sums = torch.tensor(self._sums, dtype=torch.float64, device=self._processes.device)

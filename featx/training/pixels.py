@@ -134,18 +134,13 @@ class PixelStore:
     def batches(
         self, batches: Sequence[np.ndarray | Sequence[int]], ahead: int = 2
     ) -> Iterator[torch.Tensor]:
-        """Yield `take` of each set of rows, in order.
-
-        Where images are decoded on demand, the next `ahead` sets are made while the caller works.
+        """Yield `take` of each set of rows, in order; the next `ahead` are made meanwhile.
 
         Raises
         ------
         FeatxError
             As `take`.
         """
-        if self._decoded is not None:
-            yield from map(self.take, batches)
-            return
         ready: queue.Queue[torch.Tensor | BaseException | None] = queue.Queue(maxsize=ahead)
         stop = threading.Event()
 

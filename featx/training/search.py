@@ -18,19 +18,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from featx.atomic import write_text, writing
 from featx.errors import FeatxError
-from featx.training.cascade import (
-    NETWORK,
-    STATE,
-    StagePlan,
-    plan_stages,
-    run_cascade,
-    run_stage,
-    start_network,
-)
+from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import Cascade, describe, read_cascade
 from featx.training.data import beside, resolve_paths
+from featx.training.planning import StagePlan, plan_stages
 from featx.training.processes import Processes
 from featx.training.search_file import Range, Search
+from featx.training.stage import NETWORK, STATE, run_stage
 from featx.weights import LoadedNetwork
 
 #: What a trial that failed by its settings is marked with; one that was interrupted is not.

@@ -8,8 +8,9 @@ import torch
 from experiments import end_to_end
 from experiments.end_to_end import plan_end_to_end, run_end_to_end
 from featx.errors import FeatxError
-from featx.training.cascade import plan_stages, run_cascade
+from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
+from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from regress.metrics import mae
 from regress.predictions import find_runs, read_run

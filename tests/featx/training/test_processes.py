@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from featx.training.cascade import plan_stages, run_cascade
+from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
+from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 
 ROOT = Path(__file__).parents[3]

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from featx.errors import FeatxError
-from featx.training.cascade import plan_stages, run_cascade
+from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
 from featx.training.loop import StageTraining
+from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))

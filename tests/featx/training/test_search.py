@@ -8,8 +8,9 @@ import torch
 
 from featx.errors import FeatxError
 from featx.training import search as searching
-from featx.training.cascade import plan_stages, run_cascade
+from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
+from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from featx.training.search import run_search
 from featx.training.search_file import read_search

@@ -1,0 +1,101 @@
+"""What a cascade's stages will be trained on, settled before any of them is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+
+from featx import __version__
+from featx.backbones import get_backbone
+from featx.errors import FeatxError
+from featx.training.cascade_file import Cascade, Stage, describe
+from featx.training.data import (
+    StageData,
+    beside,
+    head_spec,
+    resolve_paths,
+    split_stage,
+    stage_labels,
+    stage_samples,
+)
+from featx.weights import LoadedNetwork
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage with its data read and split.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    stage : Stage
+        With paths resolved.
+    data : StageData
+        Who is trained on.
+    seed : int
+        The stage's own.
+    """
+
+    number: int
+    stage: Stage
+    data: StageData
+    seed: int
+
+    @property
+    def folder_name(self) -> str:
+        """The folder below the cascade's output folder."""
+        return f"{self.number}-{self.stage.name}"
+
+
+def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]:
+    """Read and split every stage's data, before anything is trained.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        As read.
+    split_last : bool
+        Split the last stage's images too; not where folds are still to be taken from them.
+
+    Raises
+    ------
+    FeatxError
+        If a stage's tables cannot be read, its filter or split leaves nothing, or its classes do
+        not cover its images.
+    """
+    plans = []
+    for number, stage in enumerate(cascade.stages, start=1):
+        data = resolve_paths(stage.data, partial(beside, cascade.folder))
+        try:
+            samples = stage_samples(data)
+        except FeatxError as error:
+            raise FeatxError(f"stage {stage.name}: {error}") from None
+        seed = cascade.seed if stage.seed is None else stage.seed
+        whole = number == len(cascade.stages) and not split_last
+        split = StageData(samples, None) if whole else split_stage(samples, data, seed, stage.name)
+        resolved = stage.model_copy(update={"data": data})
+        plan = StagePlan(number, resolved, split, seed)
+        spec = head_spec(resolved, split.train, get_backbone(cascade.backbone))
+        stage_labels(resolved, split, spec)  # told now rather than after hours of other stages
+        plans.append(plan)
+    return plans
+
+
+def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:
+    """Return a hash of everything that a stage's weights are computed from."""
+    stage = describe(plan.stage)
+    for unimportant in ("tables", "without"):  # where they lie; the digest tells what they hold
+        stage["data"].pop(unimportant, None)
+    source = [
+        __version__,
+        parent.backbone.name,
+        parent.sha256,
+        stage,
+        plan.data.digest(),
+        plan.seed,
+        processes,
+    ]
+    return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,239 @@
+"""One stage: from a parent network to a checkpoint, or the finished one of an earlier run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from featx import __version__
+from featx.atomic import write_json
+from featx.checkpoints import write_checkpoint
+from featx.errors import FeatxError
+from featx.heads import Head, HeadSpec, attach_head
+from featx.progress import tracking
+from featx.training.cascade_file import describe
+from featx.training.data import (
+    balanced_weights,
+    head_spec,
+    stage_labels,
+)
+from featx.training.journal import StageJournal
+from featx.training.loop import SAVE_EVERY, StageTraining
+from featx.training.pixels import PixelStore
+from featx.training.planning import StagePlan, stage_key
+from featx.training.processes import Processes
+from featx.training.unlocking import unlock
+from featx.training.validation import Images
+from featx.weights import LoadedNetwork, load_network
+
+NETWORK = "network.safetensors"
+STATE = "state.pt"
+_silent = nullcontext(lambda n: None)
+
+
+def run_stage(
+    plan: StagePlan,
+    parent: LoadedNetwork,
+    folder: Path,
+    processes: Processes,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    shared: PixelStore | None = None,
+    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    save_every: float = SAVE_EVERY,
+) -> LoadedNetwork:
+    """Fine-tune a network on one stage, or take the finished result of an earlier run.
+
+    Parameters
+    ----------
+    plan : StagePlan
+        What to do.
+    parent : LoadedNetwork
+        What to start from; it is not changed.
+    folder : Path
+        The stage's own: ``network.safetensors``, ``history.csv``, ``stage.json``, TensorBoard's
+        events, and ``state.pt`` while it is unfinished.
+    processes : Processes
+        Those that train together.
+    resume : bool
+        Take up what the folder holds.
+    progress : bool
+        Show how far the stage has come, on standard error.
+    shared : PixelStore, optional
+        The pixels of all samples that the stage's were taken from, by their `positions`, where
+        several runs share them; by default the stage decodes its own.
+    on_epoch : callable
+        Told each epoch's row of the history.
+    save_every : float
+        Seconds between two states.
+
+    Returns
+    -------
+    LoadedNetwork
+        The fine-tuned network, as read back from its file.
+
+    Raises
+    ------
+    FeatxError
+        If the folder holds another run's work, or training fails (see `StageTraining`).
+    """
+    key = stage_key(plan, parent, processes.count)
+    result = folder / NETWORK
+    finished = _finished(result, parent, key, resume)
+    if finished is not None:
+        return finished
+    stage = plan.stage
+    torch.manual_seed(plan.seed)
+    module, head, spec = prepare_network(plan, parent)
+    labels = stage_labels(stage, plan.data, spec)
+    unlock(module, parent.backbone, stage.unlock)
+    train, validation = plan.data.train, plan.data.validation
+    held = validation or train.take(np.arange(0))
+    store = shared or PixelStore(train.files + held.files, parent.preprocessing)
+    if shared:
+        rows = train.positions, held.positions
+    else:
+        rows = np.arange(len(train)), len(train) + np.arange(len(held))
+    weights = None
+    if stage.class_weights == "balanced":
+        weights = balanced_weights(labels[0], max(1, len(spec.classes)))
+    total = stage.epochs * len(train)
+    journal = StageJournal(folder) if processes.first else None
+
+    def note(row: dict[str, float]) -> None:
+        assert journal is not None
+        journal(row)
+        on_epoch(row)
+
+    showing = progress and processes.first
+    try:
+        if not shared:
+            with tracking("decode", len(store), "image") if showing else _silent as advance:
+                store.load(advance)
+        with tracking(stage.name, total, "image") if showing else _silent as advance:
+            training = StageTraining(
+                module,
+                head,
+                parent.preprocessing,
+                stage,
+                train=Images(store, rows[0], labels[0], train.table["image"].tolist()),
+                validation=Images(store, rows[1], labels[1], held.table["image"].tolist())
+                if labels[1]
+                else None,
+                processes=processes,
+                seed=plan.seed,
+                state_file=folder / STATE,
+                key=key,
+                class_weights=weights,
+                on_epoch=note,
+                on_images=advance,
+                save_every=save_every,
+            )
+            training.fit()
+    finally:
+        if not shared:
+            store.close()
+    if processes.first:
+        assert journal is not None
+        journal.finish(training.history)
+        description = _description(plan, parent, spec, key, training.history)
+        state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
+        write_checkpoint(result, state, description)
+        write_json(folder / "stage.json", description)
+        (folder / STATE).unlink(missing_ok=True)
+    processes.wait()
+    return load_network(parent.backbone.name, str(result))
+
+
+def prepare_network(
+    plan: StagePlan, parent: LoadedNetwork
+) -> tuple[torch.nn.Module, Head, HeadSpec]:
+    """Return a copy of the parent's network with the stage's head in its place.
+
+    The parent's own head is kept where it is of the same classes, kind and layers and the stage
+    says so; otherwise a new one is initialised.
+    """
+    module = copy.deepcopy(parent.module)
+    spec = head_spec(plan.stage, plan.data.train, parent.backbone)
+    former = parent.head
+    same = former is not None and replace(former, dropout=spec.dropout) == spec
+    if plan.stage.head.keep and same:
+        head = module.get_submodule(parent.backbone.head)
+        assert isinstance(head, Head)
+        return module, head, spec
+    return module, attach_head(module, parent.backbone, spec), spec
+
+
+def _finished(result: Path, parent: LoadedNetwork, key: str, resume: bool) -> LoadedNetwork | None:
+    if not result.is_file():
+        if not resume and (result.parent / STATE).is_file():
+            raise FeatxError(
+                f"{result.parent} holds an unfinished run; add --resume, or give another -o"
+            )
+        return None
+    if not resume:
+        raise FeatxError(f"{result.parent} holds an earlier run; add --resume, or give another -o")
+    network = load_network(parent.backbone.name, str(result))
+    if network.provenance.get("key") != key:
+        raise FeatxError(
+            f"{result} was made with other settings, weights or images; give another -o, or "
+            "delete its folder to make it again"
+        )
+    return network
+
+
+def _description(
+    plan: StagePlan,
+    parent: LoadedNetwork,
+    spec: HeadSpec,
+    key: str,
+    history: Sequence[dict[str, float]],
+) -> dict[str, Any]:
+    validation = plan.data.validation
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+    return {
+        "backbone": parent.backbone.name,
+        "head": spec.describe(),
+        "preprocessing": asdict(parent.preprocessing),
+        "provenance": {
+            "key": key,
+            "stage": describe(plan.stage),
+            "seed": plan.seed,
+            "parent": {
+                "weights": parent.weights,
+                "sha256": parent.sha256,
+                **({"provenance": parent.provenance} if parent.provenance else {}),
+            },
+            "images": {
+                "train": len(plan.data.train),
+                "validation": len(validation) if validation else 0,
+                "total": plan.data.train.n_total,
+                "digest": plan.data.digest(),
+            },
+            "epochs": len(history),
+            "last_epoch": timeless[-1] if timeless else {},
+            "featx": __version__,
+            "torch": torch.__version__,
+        },
+    }
+
+
+def summary(network: LoadedNetwork) -> str:
+    """Return what a fine-tuned network's last epoch showed, in words."""
+    told = network.provenance
+    images, last = told["images"], told["last_epoch"]
+    text = f"{images['train']} images, {told['epochs']} epochs"
+    if "validation_mae" in last:
+        text += (
+            f", validation MAE {last['validation_mae']:.2f} years over {images['validation']} "
+            "images after the last"
+        )
+    return text
