@@ -19,8 +19,8 @@ from cli.options import Duration, long_work
     "regressors",
     multiple=True,
     required=True,
-    help="exact-kernel, softmax, auto-sklearn, ridge, svr, pls or mean; repeatable; "
-    "with parameters as softmax:label_sd=2",
+    help="exact-kernel, softmax, auto-sklearn, expected-value, ridge, svr, pls or mean; "
+    "repeatable; with parameters as softmax:label_sd=2",
 )
 @click.option(
     "--protocol",

@@ -28,6 +28,8 @@ class LayerData:
         File name, layer hash and provenance of the features.
     counts : dict
         Rows in all, rows used, rows by status.
+    classes : tuple
+        What each unit's probability is of, where the layer is of class probabilities.
     """
 
     layer: str
@@ -35,6 +37,7 @@ class LayerData:
     images: pd.DataFrame
     source: dict[str, Any]
     counts: dict[str, Any]
+    classes: tuple[float | str, ...] = ()
 
     @property
     def y(self) -> np.ndarray:
@@ -71,6 +74,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
                 "nothing to regress on"
             )
         X = features.read(layer, rows=keep)
+        classes = features.layers[layer].classes
         source = {
             "file": Path(path).name,
             "layer_sha256": features.layer_sha256(layer),
@@ -90,7 +94,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
         "without_subject": int(nobody.sum()),
     }
     columns = ["image", "subject", "age", "fold", "sha256"]
-    return LayerData(layer, X, used[columns], source, counts)
+    return LayerData(layer, X, used[columns], source, counts, classes)
 
 
 def _check_finite(X: np.ndarray, images: pd.DataFrame, path: str | Path, layer: str) -> None:

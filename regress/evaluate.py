@@ -22,6 +22,7 @@ from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure
 from regress.protocols import Fold, plan_folds, split_hash
 from regress.publishing import publish, start_folder
 from regress.regressors import make_regressor
+from regress.regressors.expected_value import are_ages
 
 #: Options that change how a fold is computed but not what is computed.
 _NOT_IN_KEY = ("keep", "environment", "max_memory")
@@ -119,12 +120,16 @@ def plan_methods(
                 "use --protocol kfold:5, or give the table a subject column"
             )
         split = split_hash(data.images, folds)
+        given = {**(options or {}), "unit_ages": data.classes}
         for spec in regressors:
-            make_regressor(spec, options, seed)
+            regressor = make_regressor(spec, given, seed)
+            if hasattr(regressor, "unit_ages") and not are_ages(data.classes):
+                raise FeatxError(
+                    f"{features}: the units of layer {layer!r} are not probabilities of ages; give "
+                    f"{spec} the layer softmax of a network whose head tells ages"
+                )
             folder = method_folder(Path(out), layer, spec)
-            methods.append(
-                Method(folder, data, spec, dict(options or {}), protocol, seed, folds, split)
-            )
+            methods.append(Method(folder, data, spec, given, protocol, seed, folds, split))
     return methods
 
 

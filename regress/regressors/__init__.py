@@ -19,6 +19,7 @@ from featx.errors import FeatxError, unknown
 _REGRESSORS = {
     "auto-sklearn": "regress.regressors.auto_sklearn:AutoSklearnRegressor",
     "exact-kernel": "regress.regressors.exact_kernel:ExactKernelRegressor",
+    "expected-value": "regress.regressors.expected_value:ExpectedValueRegressor",
     "mean": "regress.regressors.baselines:mean",
     "pls": "regress.regressors.baselines:pls",
     "ridge": "regress.regressors.baselines:ridge",
