@@ -110,7 +110,8 @@ def finetune(
         return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise click.UsageError("--protocol trains folds side by side with --jobs, not by torchrun")
-    from experiments.end_to_end import plan_end_to_end, run_end_to_end
+    from experiments.end_to_end import run_end_to_end
+    from experiments.fold_plan import plan_end_to_end
 
     plan = plan_end_to_end(settled, protocol, only=folds, layers=layers, regressors=regressors)
     if dry_run:

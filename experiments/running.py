@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.end_to_end import EndToEnd, plan_end_to_end, run_end_to_end
+from experiments.end_to_end import run_end_to_end
 from experiments.experiment_file import Experiment, Row
+from experiments.fold_plan import EndToEnd, plan_end_to_end
 from experiments.measures import measures
 from featx.devices import resolve_device
 from featx.errors import FeatxError

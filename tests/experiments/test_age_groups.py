@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cli import main as program
-from experiments.end_to_end import plan_end_to_end, run_end_to_end
+from experiments.end_to_end import run_end_to_end
+from experiments.fold_plan import plan_end_to_end
 from experiments.measures import measures
 from featx.errors import FeatxError
 from featx.manifest import read_table, write_table

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments import end_to_end
-from experiments.end_to_end import plan_end_to_end, run_end_to_end
+from experiments import fold_networks
+from experiments.end_to_end import run_end_to_end
+from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
@@ -175,7 +176,7 @@ def test_a_failing_fold_is_recorded_and_does_not_lose_the_others(made, monkeypat
         monkeypatch.undo()
         raise FeatxError("no room")
 
-    monkeypatch.setattr(end_to_end, "split_stage", fail_once)
+    monkeypatch.setattr(fold_networks, "split_stage", fail_once)
     (info,) = run(made, plan(made))
     assert info["folds"] == {
         "planned": 3, "done": 2, "missing": ["0"], "failed": {"0": "no room"},

@@ -1,0 +1,186 @@
+"""One fold: its own network, and what that makes of the subjects that it has not seen."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.fold_plan import EndToEnd, FoldMethod, age_groups
+from featx.backbones import Preprocessing
+from featx.devices import resolve_device
+from featx.engine import Engine
+from featx.errors import FeatxError
+from featx.heads import Head
+from featx.layers import resolve
+from featx.training.cascade import start_network
+from featx.training.data import names_tables, split_stage
+from featx.training.inference import BATCH, predict
+from featx.training.pixels import PixelStore
+from featx.training.planning import StagePlan
+from featx.training.processes import Processes
+from featx.training.samples import check_disjoint, label
+from featx.training.stage import NETWORK, run_stage
+from featx.weights import LoadedNetwork, load_network
+from regress.evaluate import plain
+from regress.predictions import fold_stem, write_failure, write_fold
+from regress.protocols import Fold
+from regress.regressors import make_regressor
+
+
+def _parent(plan: EndToEnd, weights: str) -> LoadedNetwork:
+    if weights:
+        return load_network(plan.cascade.backbone, weights)
+    return start_network(plan.cascade)
+
+
+@lru_cache(maxsize=1)
+def _decoded(files: tuple[str, ...], preprocessing: Preprocessing) -> PixelStore:
+    """Return the target's pixels, decoded once a process."""
+    store = PixelStore(files, preprocessing)
+    store.load()
+    return store
+
+
+def run_fold(
+    plan: EndToEnd,
+    weights: str,
+    fold: Fold,
+    out: Path,
+    device: str,
+    key: str,
+    keep_network: bool,
+    progress: bool,
+) -> tuple[str, str | None]:
+    """Train one fold's network and write every method's predictions of its test images."""
+    try:
+        _fold(plan, weights, fold, out, device, key, keep_network, progress)
+    except Exception as error:  # one failed fold must not lose the others
+        reason = str(error) if isinstance(error, FeatxError) else f"{type(error).__name__}: {error}"
+        text = " ".join(reason.split())
+        for method in plan.methods:
+            write_failure(out / "runs" / method.stem, fold.name, key, text)
+        return fold.name, text
+    return fold.name, None
+
+
+def _fold(
+    plan: EndToEnd,
+    weights: str,
+    fold: Fold,
+    out: Path,
+    device: str,
+    key: str,
+    keep_network: bool,
+    progress: bool,
+) -> None:
+    start = time.perf_counter()
+    parent = _parent(plan, weights)
+    samples, stage = plan.target.data.train, plan.target.stage
+    data = split_stage(samples.take(fold.train), stage.data, plan.target.seed, stage.name)
+    test = samples.take(fold.test)
+    for side in (data.train, data.validation):
+        if side is not None:
+            check_disjoint(side, test, f"the test of fold {fold.name}")
+    store = _decoded(tuple(samples.files), parent.preprocessing)
+    where = Processes(0, 1, resolve_device(device))
+    folder = out / "folds" / fold_stem(fold.name)
+    network = run_stage(
+        StagePlan(plan.target.number, stage, data, plan.target.seed),
+        parent,
+        folder,
+        where,
+        resume=True,
+        progress=progress,
+        # validation images of tables of their own are not among the target's
+        shared=None if names_tables(stage.data) else store,
+    )
+    trained = time.perf_counter() - start
+    for method in plan.methods:
+        begin = time.perf_counter()
+        if method.spec:
+            estimate = _by_regressor(plan, method, network, store, fold, where)
+        else:
+            estimate = _by_own_head(network, store, fold, where)
+        table = plan.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
+        groups = age_groups(stage)
+        if groups:
+            assert network.head is not None
+            assert estimate.probabilities is not None
+            true = label(test, network.head.classes, groups)
+            table["age_group"] = np.array(groups)[true.index]
+            table["predicted_group"] = np.array(groups)[estimate.probabilities[1].argmax(1)]
+        else:
+            table["predicted_age"] = estimate.ages
+        record = {
+            "fold": fold.name,
+            "key": key,
+            "n_train": len(fold.train),
+            "n_test": len(fold.test),
+            "report": plain({"network_sha256": network.sha256, **estimate.report}),
+            "seconds": round(trained + time.perf_counter() - begin, 3),
+        }
+        write_fold(out / "runs" / method.stem, table, record, estimate.probabilities)
+    if not keep_network:
+        (folder / NETWORK).unlink()
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """Ages in years, (n,); (classes, probabilities) where there are any; what else to record."""
+
+    ages: np.ndarray
+    probabilities: tuple[np.ndarray, np.ndarray] | None
+    report: dict[str, Any]
+
+
+def _by_own_head(
+    network: LoadedNetwork, store: PixelStore, fold: Fold, where: Processes
+) -> _Estimate:
+    head = network.module.get_submodule(network.backbone.head)
+    assert isinstance(head, Head)
+    module = network.module.to(where.device)
+    given = predict(module, head, network.preprocessing, store, fold.test, device=where.device)
+    classes = np.array(head.spec.groups or head.spec.classes)
+    probable = None if given.probabilities is None else (classes, given.probabilities)
+    told = network.provenance
+    return _Estimate(given.ages, probable, {"epochs": told["epochs"], **told["last_epoch"]})
+
+
+def _by_regressor(
+    plan: EndToEnd,
+    method: FoldMethod,
+    network: LoadedNetwork,
+    store: PixelStore,
+    fold: Fold,
+    where: Processes,
+) -> _Estimate:
+    train = _features(network, method.layer, store, fold.train, where)
+    regressor = make_regressor(method.spec, plan.options, plan.seed)
+    ages = plan.images["age"].to_numpy(float)
+    groups = plan.images["subject"].to_numpy(str)
+    regressor.fit(train, ages[fold.train], groups=groups[fold.train])
+    features = _features(network, method.layer, store, fold.test, where)
+    probable = None
+    if hasattr(regressor, "predict_proba"):
+        probable = np.asarray(regressor.classes_, float), regressor.predict_proba(features)
+    report = getattr(regressor, "report_", {})
+    return _Estimate(np.asarray(regressor.predict(features), float), probable, report)
+
+
+def _features(
+    network: LoadedNetwork, layer: str, store: PixelStore, rows: np.ndarray, where: Processes
+) -> np.ndarray:
+    """Return a layer of some images, averaged over each and its mirror image, as `extract` does."""
+    requests = resolve([layer], network.backbone, network.module, has_head=network.has_head)
+    engine = Engine(network, requests, where.device, mirror=True)
+    parts = []
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        pixels = store.take(some).permute(0, 2, 3, 1)
+        parts.append(engine(pixels, [str(row) for row in some])[requests[0].name])
+    return np.concatenate(parts)

@@ -1,0 +1,156 @@
+"""A cascade under a protocol, planned: each fold's people, none of them seen by an early stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from featx.errors import FeatxError
+from featx.training.cascade_file import Cascade, Stage
+from featx.training.planning import StagePlan, plan_stages
+from featx.training.samples import check_disjoint
+from regress.predictions import fold_stem
+from regress.protocols import Fold, plan_folds, split_hash, with_subjects
+from regress.regressors import make_regressor
+
+
+@dataclass(frozen=True)
+class FoldMethod:
+    """What is predicted in every fold: the network itself, or a regressor on one of its layers.
+
+    Attributes
+    ----------
+    layer, spec : str
+        Of the regressor; both empty for the network's own head.
+    """
+
+    layer: str = ""
+    spec: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is shown."""
+        return f"{self.layer} · {self.spec} · fold networks" if self.spec else "end to end"
+
+    @property
+    def stem(self) -> str:
+        """The name of its folder."""
+        return fold_stem(
+            f"{self.layer}.{self.spec.replace(':', '.')}" if self.spec else "end-to-end"
+        )
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """A cascade under a protocol, planned.
+
+    Attributes
+    ----------
+    cascade : Cascade
+        As read.
+    early : list of StagePlan
+        Run once.
+    target : StagePlan
+        Its data is the whole target set; each fold takes its part of it.
+    images : pandas.DataFrame
+        The target's rows as the protocol sees them.
+    folds : list of Fold
+        Those to be run.
+    planned : list of str
+        The names of all folds of the protocol, of which `folds` may be a selection.
+    split : str
+        The split hash of the whole protocol.
+    methods : list of FoldMethod
+        The network's own head first.
+    """
+
+    cascade: Cascade
+    protocol: str
+    seed: int
+    early: list[StagePlan]
+    target: StagePlan
+    images: pd.DataFrame
+    folds: list[Fold]
+    planned: list[str]
+    split: str
+    methods: list[FoldMethod]
+    options: dict[str, Any]
+
+
+def plan_end_to_end(
+    cascade: Cascade,
+    protocol: str,
+    *,
+    only: Sequence[str] = (),
+    layers: Sequence[str] = ("gap",),
+    regressors: Sequence[str] = (),
+    options: dict[str, Any] | None = None,
+) -> EndToEnd:
+    """Read all data, plan the folds, and prove that no early stage sees a test image.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Its last stage is the target.
+    protocol : str
+        See `regress.protocols`.
+    only : sequence of str
+        The names of the folds to be run; all by default.
+    layers, regressors : sequence of str
+        Each regressor is fitted on each layer of every fold's network too; not with age groups.
+    options : dict, optional
+        Of the regressors, as for `featx regress`.
+
+    Raises
+    ------
+    FeatxError
+        As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
+        with the target; if there is no fold of a name; if regressors are to learn age groups.
+    """
+    *early, target = plan_stages(cascade, split_last=False)
+    samples = target.data.train
+    for plan in early:
+        for side in (plan.data.train, plan.data.validation):
+            if side is not None:
+                check_disjoint(side, samples, f"the target, stage {target.stage.name}")
+    images = with_subjects(samples.table)
+    folds = plan_folds(protocol, images, cascade.seed)
+    split = split_hash(images, folds)
+    chosen = [fold for fold in folds if not only or fold.name in only]
+    unknown = sorted(set(only) - {fold.name for fold in folds})
+    if unknown:
+        raise FeatxError(
+            f"--fold {unknown[0]}: {protocol} has no such fold; its folds are "
+            f"{', '.join(fold.name for fold in folds[:5])}, …"
+        )
+    if regressors and age_groups(target.stage):
+        raise FeatxError(
+            f"--regressor {regressors[0]}: regressors learn ages, and stage {target.stage.name} "
+            "has age groups; leave it out"
+        )
+    for spec in regressors:
+        if hasattr(make_regressor(spec, options or {}, cascade.seed), "unit_ages"):
+            raise FeatxError(f"--regressor {spec}: the networks' own heads are always told")
+    methods = [FoldMethod()] + [FoldMethod(la, spec) for la in layers for spec in regressors]
+    return EndToEnd(
+        cascade,
+        protocol,
+        cascade.seed,
+        early,
+        target,
+        images,
+        chosen,
+        [fold.name for fold in folds],
+        split,
+        methods,
+        dict(options or {}),
+    )
+
+
+def age_groups(stage: Stage) -> tuple[str, ...]:
+    """Return the age groups that a stage's head tells apart; none where it tells ages."""
+    classes = stage.head.classes
+    return classes if isinstance(classes, tuple) and stage.head.kind != "regression" else ()
