@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from featx.training.cascade_file import Cascade
+from featx.training.cascade_file import Cascade, Stage
 from featx.training.loop import SAVE_EVERY
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
-from featx.training.stage import NETWORK, run_stage, summary
+from featx.training.stage import NETWORK, epoch_line, run_stage, summary
 from featx.weights import LoadedNetwork, load_network
 
 
@@ -46,7 +46,7 @@ def run_cascade(
     out : Path
         A folder below it is made for every stage.
     say : callable
-        Told each finished stage in a line.
+        Told each finished epoch, and each finished stage, in a line.
 
     Returns
     -------
@@ -55,6 +55,10 @@ def run_cascade(
     """
     network = start_network(cascade)
     for plan in plans:
+
+        def told(row: dict[str, float], stage: Stage = plan.stage) -> None:
+            say(epoch_line(stage, row))
+
         network = run_stage(
             plan,
             network,
@@ -62,6 +66,7 @@ def run_cascade(
             processes,
             resume=resume,
             progress=progress,
+            on_epoch=told,
             save_every=save_every,
         )
         if processes.first:

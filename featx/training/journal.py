@@ -21,7 +21,6 @@ class StageJournal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._rows: list[dict[str, float]] = []
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -29,17 +28,22 @@ class StageJournal:
         else:
             self._events = SummaryWriter(str(folder / "tensorboard"))
 
-    def __call__(self, row: dict[str, float]) -> None:
-        """Take up a finished epoch."""
+    def write(self, history: Sequence[dict[str, float]]) -> None:
+        """Write the history so far, of which the last row is new."""
+        self._write_table(history)
         if self._events is not None:
-            for name, value in row.items():
+            for name, value in history[-1].items():
                 if name != "epoch":
-                    self._events.add_scalar(name.replace("_", "/", 1), value, int(row["epoch"]))
+                    step = int(history[-1]["epoch"])
+                    self._events.add_scalar(name.replace("_", "/", 1), value, step)
             self._events.flush()
 
     def finish(self, history: Sequence[dict[str, float]]) -> None:
-        """Write the whole history as CSV and close the events."""
-        with writing(self._folder / "history.csv") as temporary:
-            pd.DataFrame(list(history)).to_csv(temporary, index=False, lineterminator="\n")
+        """Write the whole history, whatever was killed before it was written; end the events."""
+        self._write_table(history)
         if self._events is not None:
             self._events.close()
+
+    def _write_table(self, history: Sequence[dict[str, float]]) -> None:
+        with writing(self._folder / "history.csv") as temporary:
+            pd.DataFrame(list(history)).to_csv(temporary, index=False, lineterminator="\n")

@@ -18,7 +18,7 @@ from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
 from featx.heads import Head, HeadSpec, attach_head
 from featx.progress import tracking
-from featx.training.cascade_file import describe
+from featx.training.cascade_file import Stage, describe
 from featx.training.data import (
     balanced_weights,
     head_spec,
@@ -110,7 +110,7 @@ def run_stage(
 
     def note(row: dict[str, float]) -> None:
         assert journal is not None
-        journal(row)
+        journal.write(training.history)
         on_epoch(row)
 
     showing = progress and processes.first
@@ -231,9 +231,25 @@ def summary(network: LoadedNetwork) -> str:
     told = network.provenance
     images, last = told["images"], told["last_epoch"]
     text = f"{images['train']} images, {told['epochs']} epochs"
-    if "validation_mae" in last:
+    if "validation_loss" in last:
+        grouped = network.head is not None and bool(network.head.groups)
         text += (
-            f", validation MAE {last['validation_mae']:.2f} years over {images['validation']} "
-            "images after the last"
+            f", validation {_score(last, grouped)} over {images['validation']} images after the "
+            "last"
         )
     return text
+
+
+def epoch_line(stage: Stage, row: dict[str, float]) -> str:
+    """Return a row of a stage's history in words."""
+    text = f"{stage.name}, epoch {row['epoch']:.0f} of {stage.epochs}: loss {row['train_loss']:.4f}"
+    if "validation_loss" in row:
+        score = _score(row, isinstance(stage.head.classes, tuple))
+        text += f"; validation loss {row['validation_loss']:.4f}, {score}"
+    return text
+
+
+def _score(row: dict[str, float], grouped: bool) -> str:
+    if grouped:
+        return f"accuracy {100 * row['validation_accuracy']:.1f} %"
+    return f"MAE {row['validation_mae']:.2f} years"

@@ -47,6 +47,9 @@ def test_the_network_goes_straight_into_extract(featx, made):
     assert code == 0
     network = made / "out" / "1-target" / "network.safetensors"
     assert f"-> {network}" in out
+    assert [line.partition(": loss ")[0] for line in out.splitlines()[:2]] == [
+        "target, epoch 1 of 2", "target, epoch 2 of 2",
+    ]  # fmt: skip
     code, _, err = featx(
         "extract", made / "made", "--backbone", "onet", "--weights", network, "--device", "cpu",
         "--layer", "softmax", "--layer", "gap", "--layer", "embedding", "--workers", 0,

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -52,9 +53,13 @@ def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, s
     monkeypatch.setattr(StageTraining, "_one_step", counted)
     with pytest.raises(Stopped):
         train(made, made / "stopped", changes, save_every=0)
+    written = made / "stopped" / "1-target" / "history.csv"
+    assert written.exists() == (stop > 4)  # an epoch has four steps
     monkeypatch.setattr(StageTraining, "_one_step", one_step)
     resumed = train(made, made / "stopped", changes, resume=True)
     assert equal(whole, resumed)
+    histories = [pd.read_csv(written), pd.read_csv(made / "whole" / "1-target" / "history.csv")]
+    pd.testing.assert_frame_equal(*(each.drop(columns="seconds") for each in histories))
     assert not (made / "stopped" / "1-target" / "state.pt").exists()
 
 
