@@ -165,9 +165,14 @@ def _told(plan: Any) -> str:
     held = f", {len(data.validation)} for validation" if data.validation else ""
     return (
         f"{stage.name}: {len(data.train)} of {data.train.n_total} images{held}, {stage.epochs} "
-        f"epochs of {-(-len(data.train) // stage.batch_size)} batches, {stage.head.loss}, "
+        f"epochs of {-(-len(data.train) // stage.batch_size)} batches, {_losses(stage)}, "
         f"{stage.unlock} unlocked"
     )
+
+
+def _losses(stage: Any) -> str:
+    losses = {"age": stage.head.loss, "gender": "gender"}
+    return " and ".join(losses[task] for task in stage.tasks)
 
 
 def _report(infos: list[dict[str, Any]], folders: list[Path]) -> None:
@@ -197,6 +202,7 @@ def _score(table: pd.DataFrame) -> str:
 
     if not len(table):
         return "-"
-    if "predicted_group" in table:
-        return f"accuracy {100 * accuracy(table['age_group'], table['predicted_group']):.2f} %"
+    for truth, guess in (("age_group", "predicted_group"), ("gender", "predicted_gender")):
+        if guess in table:
+            return f"accuracy {100 * accuracy(table[truth], table[guess]):.2f} %"
     return f"MAE {mae(table['age'], table['predicted_age']):.3f} years"

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fold_networks import run_fold
-from experiments.fold_plan import EndToEnd, FoldMethod, age_groups
+from experiments.fold_plan import EndToEnd, FoldMethod
 from featx import __version__
 from featx.cluster import run
 from featx.devices import resolve_device
+from featx.heads import GENDERS
 from featx.progress import tracking
 from featx.provenance import prepared
 from featx.training.cascade import run_cascade
@@ -116,7 +117,10 @@ def _publish(
 ) -> dict[str, Any]:
     stage = plan.target.stage
     samples = plan.target.data.train
-    groups = age_groups(stage)
+    task = {
+        "age": {"task": "age-group", "groups": list(stage.groups)} if stage.groups else {},
+        "gender": {"task": "gender", "groups": list(GENDERS)},
+    }[method.task]
     info = {
         "method": method.name,
         "layer": method.layer or "network",
@@ -125,7 +129,7 @@ def _publish(
         "protocol": plan.protocol,
         "seed": plan.seed,
         "split_hash": plan.split,
-        **({"task": "age-group", "groups": list(groups)} if groups else {}),
+        **task,
         "cascade": str(plan.cascade.file),
         "features": {
             "file": plan.cascade.file.name,
@@ -135,6 +139,7 @@ def _publish(
                 "weights_sha256": parent.sha256,
                 "preprocessing": plain(asdict(parent.preprocessing)),
                 "mirror": True,
+                "view": method.view,
                 "fine_tuning": plain(parent.provenance),
                 "prepare": [prepared(Path(t) / "prepare.json") for t in stage.data.tables],
             },

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError, unknown
-from featx.training.cascade_file import Part
 from featx.training.yaml_errors import tell_errors
 from featx.training.yaml_lines import read_yaml
+from featx.training.yaml_part import Part
 
 FOLDER = Path(__file__).parent
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.fold_plan import EndToEnd, FoldMethod, age_groups
+from experiments.fold_plan import EndToEnd, FoldMethod
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
 from featx.engine import Engine
 from featx.errors import FeatxError
-from featx.heads import Head
+from featx.heads import Heads
 from featx.layers import resolve
 from featx.training.cascade import start_network
 from featx.training.data import names_tables, split_stage
@@ -23,11 +23,11 @@ from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
-from featx.training.samples import check_disjoint, label
+from featx.training.samples import bounds, check_disjoint, label
 from featx.training.stage import NETWORK, run_stage
 from featx.weights import LoadedNetwork, load_network
 from regress.evaluate import plain
-from regress.predictions import fold_stem, write_failure, write_fold
+from regress.predictions import finished_folds, fold_stem, write_failure, write_fold
 from regress.protocols import Fold
 from regress.regressors import make_regressor
 
@@ -62,8 +62,9 @@ def run_fold(
     except Exception as error:  # one failed fold must not lose the others
         reason = str(error) if isinstance(error, FeatxError) else f"{type(error).__name__}: {error}"
         text = " ".join(reason.split())
-        for method in plan.methods:
-            write_failure(out / "runs" / method.stem, fold.name, key, text)
+        for folder in (out / "runs" / method.stem for method in plan.methods):
+            if fold.name not in finished_folds(folder, key):  # a regressor may have failed alone
+                write_failure(folder, fold.name, key, text)
         return fold.name, text
     return fold.name, None
 
@@ -81,7 +82,7 @@ def _fold(
     start = time.perf_counter()
     parent = _parent(plan, weights)
     samples, stage = plan.target.data.train, plan.target.stage
-    data = split_stage(samples.take(fold.train), stage.data, plan.target.seed, stage.name)
+    data = split_stage(samples.take(fold.train), stage, plan.target.seed)
     test = samples.take(fold.test)
     for side in (data.train, data.validation):
         if side is not None:
@@ -105,17 +106,20 @@ def _fold(
         if method.spec:
             estimate = _by_regressor(plan, method, network, store, fold, where)
         else:
-            estimate = _by_own_head(network, store, fold, where)
+            estimate = _by_own_head(method, network, store, fold, where)
         table = plan.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
-        groups = age_groups(stage)
-        if groups:
-            assert network.head is not None
-            assert estimate.probabilities is not None
-            true = label(test, network.head.classes, groups)
-            table["age_group"] = np.array(groups)[true.index]
-            table["predicted_group"] = np.array(groups)[estimate.probabilities[1].argmax(1)]
-        else:
+        if estimate.ages is not None:
             table["predicted_age"] = estimate.ages
+        else:
+            assert estimate.probabilities is not None
+            names, probable = estimate.probabilities
+            guess = names[probable.argmax(1)]
+            if method.task == "gender":
+                table["gender"], table["predicted_gender"] = test.table["gender"].tolist(), guess
+            else:
+                middles = [sum(bounds(group)) / 2 for group in names]
+                true = label(test, middles, names.tolist())
+                table["age_group"], table["predicted_group"] = names[true.index], guess
         record = {
             "fold": fold.name,
             "key": key,
@@ -131,24 +135,34 @@ def _fold(
 
 @dataclass(frozen=True)
 class _Estimate:
-    """Ages in years, (n,); (classes, probabilities) where there are any; what else to record."""
+    """Ages in years, (n,), or None where classes are told; (classes, probabilities); a record."""
 
-    ages: np.ndarray
+    ages: np.ndarray | None
     probabilities: tuple[np.ndarray, np.ndarray] | None
     report: dict[str, Any]
 
 
 def _by_own_head(
-    network: LoadedNetwork, store: PixelStore, fold: Fold, where: Processes
+    method: FoldMethod, network: LoadedNetwork, store: PixelStore, fold: Fold, where: Processes
 ) -> _Estimate:
-    head = network.module.get_submodule(network.backbone.head)
-    assert isinstance(head, Head)
+    heads = network.module.get_submodule(network.backbone.head)
+    assert isinstance(heads, Heads)
     module = network.module.to(where.device)
-    given = predict(module, head, network.preprocessing, store, fold.test, device=where.device)
-    classes = np.array(head.spec.groups or head.spec.classes)
+    given = predict(
+        module,
+        heads,
+        network.preprocessing,
+        store,
+        fold.test,
+        device=where.device,
+        view=method.view,
+    )[method.task]
+    spec = heads.of(method.task).spec
+    classes = np.array(spec.groups or spec.classes)
     probable = None if given.probabilities is None else (classes, given.probabilities)
     told = network.provenance
-    return _Estimate(given.ages, probable, {"epochs": told["epochs"], **told["last_epoch"]})
+    ages = None if spec.groups else given.ages
+    return _Estimate(ages, probable, {"epochs": told["epochs"], **told["last_epoch"]})
 
 
 def _by_regressor(

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from featx.errors import FeatxError
-from featx.training.cascade_file import Cascade, Stage
+from featx.heads import Task
+from featx.training.cascade_file import Cascade
 from featx.training.planning import StagePlan, plan_stages
 from featx.training.samples import check_disjoint
+from featx.views import View
 from regress.predictions import fold_stem
 from regress.protocols import Fold, plan_folds, split_hash, with_subjects
 from regress.regressors import make_regressor
@@ -25,22 +27,31 @@ class FoldMethod:
     ----------
     layer, spec : str
         Of the regressor; both empty for the network's own head.
+    task : {"age", "gender"}
+        What is told.
+    view : {"centre", "five"}
+        The crops that the network's own head is averaged over.
     """
 
     layer: str = ""
     spec: str = ""
+    task: Task = "age"
+    view: View = "centre"
 
     @property
     def name(self) -> str:
         """The name under which it is shown."""
-        return f"{self.layer} · {self.spec} · fold networks" if self.spec else "end to end"
+        if self.spec:
+            return f"{self.layer} · {self.spec} · fold networks"
+        return "end to end" + (" · five crops" if self.view == "five" else "")
 
     @property
     def stem(self) -> str:
         """The name of its folder."""
-        return fold_stem(
-            f"{self.layer}.{self.spec.replace(':', '.')}" if self.spec else "end-to-end"
-        )
+        if self.spec:
+            return fold_stem(f"{self.layer}.{self.spec.replace(':', '.')}")
+        view = "" if self.view == "centre" else ".five"
+        return "end-to-end" + view + ("" if self.task == "age" else ".gender")
 
 
 @dataclass(frozen=True)
@@ -126,15 +137,18 @@ def plan_end_to_end(
             f"--fold {unknown[0]}: {protocol} has no such fold; its folds are "
             f"{', '.join(fold.name for fold in folds[:5])}, …"
         )
-    if regressors and age_groups(target.stage):
+    stage = target.stage
+    if regressors and (stage.groups or "age" not in stage.tasks):
+        what = "age groups" if stage.groups else "no ages"
         raise FeatxError(
-            f"--regressor {regressors[0]}: regressors learn ages, and stage {target.stage.name} "
-            "has age groups; leave it out"
+            f"--regressor {regressors[0]}: regressors learn ages, and stage {stage.name} has "
+            f"{what}; leave it out"
         )
     for spec in regressors:
         if hasattr(make_regressor(spec, options or {}, cascade.seed), "unit_ages"):
             raise FeatxError(f"--regressor {spec}: the networks' own heads are always told")
-    methods = [FoldMethod()] + [FoldMethod(la, spec) for la in layers for spec in regressors]
+    methods = [FoldMethod(task=task, view=view) for task in stage.tasks for view in stage.views]
+    methods += [FoldMethod(layer, spec) for layer in layers for spec in regressors]
     return EndToEnd(
         cascade,
         protocol,
@@ -148,9 +162,3 @@ def plan_end_to_end(
         methods,
         dict(options or {}),
     )
-
-
-def age_groups(stage: Stage) -> tuple[str, ...]:
-    """Return the age groups that a stage's head tells apart; none where it tells ages."""
-    classes = stage.head.classes
-    return classes if isinstance(classes, tuple) and stage.head.kind != "regression" else ()

@@ -112,8 +112,8 @@ def write_checkpoint(path: Path, state: State, description: Mapping[str, Any]) -
     state : dict of str to torch.Tensor
         The network's state dict, on the CPU.
     description : mapping
-        JSON-able: ``backbone``, ``head`` (`featx.heads.HeadSpec.describe`), ``preprocessing``, and
-        ``provenance``; the format is added.
+        JSON-able: ``backbone``, ``heads`` (of `featx.heads.HeadSpec.describe`), ``preprocessing``,
+        and ``provenance``; the format is added.
 
     Raises
     ------

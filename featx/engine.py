@@ -12,6 +12,7 @@ import torch
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.layers import LayerReader, LayerRequest
+from featx.views import crops
 from featx.weights import LoadedNetwork
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Engine:
         self._requests = list(requests)
         self._step = batch_size
         pre = network.preprocessing
+        self._size = pre.input_size
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(pre.mean, device=self._device).reshape(shape)
         self._std = torch.tensor(pre.std, device=self._device).reshape(shape)
@@ -68,7 +70,7 @@ class Engine:
         self._reader = LayerReader(module, self._requests)
 
     def __call__(self, pixels: torch.Tensor, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Map pixels (k, height, width, 3) uint8 to features, each float32 (k, units).
+        """Map pixels (k, height, width, 3) uint8, as decoded, to features, each float32 (k, units).
 
         Raises
         ------
@@ -114,7 +116,8 @@ class Engine:
         low = PRECISIONS[self._precision]
         cast = torch.autocast(self._device.type, dtype=low) if low else nullcontext()
         with torch.inference_mode(), exact_arithmetic(), cast:
-            images = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2).float()
+            (shown,) = crops(pixels.permute(0, 3, 1, 2), self._size)
+            images = shown.to(self._device, non_blocking=True).float()
             images = (images - self._mean) / self._std
             features = self._reader(images)
             if self._mirror:

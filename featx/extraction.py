@@ -26,6 +26,7 @@ from featx.cluster import available_cores
 from featx.devices import BATCH_SIZES, resolve_device
 from featx.engine import PRECISIONS, Engine
 from featx.errors import FeatxError, unknown
+from featx.heads import GENDERS
 from featx.images import MAX_PIXELS
 from featx.layers import LayerReader, LayerRequest, resolve
 from featx.loading import Crops, batches, crop_paths
@@ -336,7 +337,9 @@ def _check_images(table: pd.DataFrame, paths: Sequence[str], table_path: Path) -
 
 def _describe(request: LayerRequest, network: LoadedNetwork) -> Layer:
     classes: tuple[Any, ...] = ()
-    if request.pool == "softmax":
+    if request.name == "softmax_gender":
+        classes = GENDERS
+    elif request.pool == "softmax":
         classes = network.classes or tuple(range(request.units))
     how = "none" if request.pool == "flat" else request.pool
     return Layer(request.name, request.units, request.shape, request.module, how, classes)

@@ -1,8 +1,8 @@
-"""What stands on a backbone to tell ages: hidden layers, an output, and how to read it."""
+"""What stands on a backbone to tell age and gender: hidden layers, outputs, how to read them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -14,10 +14,17 @@ from featx.errors import FeatxError
 
 Kind = Literal["softmax", "coral", "corn", "regression"]
 
+#: What a head tells. In a network with both heads their outputs stand in this order.
+Task = Literal["age", "gender"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
+#: The classes of gender, in the order of a head's outputs.
+GENDERS = ("female", "male")
+
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """What a head is made of; saved in every checkpoint.
+    """What the head of one task is made of; saved in every checkpoint.
 
     Attributes
     ----------
@@ -27,11 +34,16 @@ class HeadSpec:
         The value of each class in years, increasing: true ages, or the middle of age groups; empty
         for plain regression.
     groups : tuple of str
-        The classes' names where they are age groups, such as ``15-20``; else empty.
+        The classes' names where they are age groups, such as ``15-20``, or genders; else empty.
     hidden : tuple of int
         Units of the fully connected layers before the output.
     dropout : float
         Of each hidden layer's output, or of the input where there is none.
+    task : {"age", "gender"}
+        What it tells.
+    joined : int
+        How many values the output layer takes besides the last hidden layer's: the probabilities
+        of the other task's classes.
     """
 
     kind: Kind
@@ -39,6 +51,8 @@ class HeadSpec:
     groups: tuple[str, ...] = ()
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
+    task: Task = "age"
+    joined: int = 0
 
     @property
     def outputs(self) -> int:
@@ -67,12 +81,13 @@ class HeadSpec:
                 groups=tuple(str(name) for name in given["groups"]),
                 hidden=tuple(int(units) for units in given["hidden"]),
                 dropout=float(given["dropout"]),
+                task=given["task"],
+                joined=int(given["joined"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FeatxError(f"malformed description of a head: {error!r}") from None
-        if spec.kind not in get_args(Kind) or (
-            spec.groups and len(spec.groups) != len(spec.classes)
-        ):
+        known = spec.kind in get_args(Kind) and spec.task in TASKS
+        if not known or (spec.groups and len(spec.groups) != len(spec.classes)):
             raise FeatxError(f"malformed description of a head: {given}")
         return spec
 
@@ -84,8 +99,8 @@ class Head(nn.Module):
     older than each class but the last (n, K - 1), of Cao, Mirjalili and Raschka 2020 and of Shi,
     Cao and Raschka 2021; ``regression``, the age in years (n, 1).
 
-    New weights are drawn as He et al. 2015 (normal, fan in), biases are zero; CORAL's output has
-    the initial values of its authors.
+    New weights are drawn as He et al. 2015 (normal, fan in), biases are zero; CORAL's output layer
+    has its authors' initial biases.
 
     Parameters
     ----------
@@ -100,20 +115,17 @@ class Head(nn.Module):
         self.spec = spec
         layers: list[nn.Module] = []
         for units in spec.hidden:
-            layers += [nn.Linear(inputs, units), nn.ReLU()]
+            # dropout of 0 is a layer too: parameters have the same names at any dropout
+            layers += [nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(spec.dropout)]
             inputs = units
-            if spec.dropout:
-                layers.append(nn.Dropout(spec.dropout))
-        if spec.dropout and not spec.hidden:
-            layers.append(nn.Dropout(spec.dropout))
-        self.hidden = nn.Sequential(*layers)
+        self.hidden = nn.Sequential(*layers or [nn.Dropout(spec.dropout)])
         self.years: torch.Tensor
         if spec.kind == "coral":
             from coral_pytorch.layers import CoralLayer  # of the extra `finetune`
 
-            self.output: nn.Module = CoralLayer(inputs, len(spec.classes))
+            self.output: nn.Module = CoralLayer(inputs + spec.joined, len(spec.classes))
         else:
-            self.output = nn.Linear(inputs, spec.outputs)
+            self.output = nn.Linear(inputs + spec.joined, spec.outputs)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
@@ -121,9 +133,18 @@ class Head(nn.Module):
                     nn.init.zeros_(module.bias)
         self.register_buffer("years", torch.tensor(spec.classes, dtype=torch.float32))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map features (n, inputs) or (n, channels, height, width) to raw outputs."""
-        return self.output(self.hidden(features.flatten(1)))
+    def forward(self, features: torch.Tensor, joined: torch.Tensor | None = None) -> torch.Tensor:
+        """Map features (n, inputs) or (n, channels, height, width) to raw outputs.
+
+        Parameters
+        ----------
+        features : torch.Tensor
+            The backbone's.
+        joined : torch.Tensor, optional
+            Shape (n, spec.joined): what the output layer takes beside the last hidden layer.
+        """
+        hidden = self.hidden(features.flatten(1))
+        return self.output(hidden if joined is None else torch.cat([hidden, joined], 1))
 
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
         """Map raw outputs to class probabilities, float32 (n, K), each row summing to 1.
@@ -156,27 +177,75 @@ class Head(nn.Module):
         return self.probabilities(outputs) @ self.years
 
 
-def attach_head(network: nn.Module, backbone: Backbone, spec: HeadSpec) -> Head:
-    """Put a new head in its place in a network, drawn from torch's random numbers.
+class Heads(nn.Module):
+    """The heads of a network's tasks, side by side on the same features.
+
+    Where the age head's `joined` says so, its output layer takes the gender head's probabilities
+    too (Abdolrashidi et al. 2020, section III: "the predicted output of the gender branch is
+    concatenated with the last hidden layer of the age branch"); gradients flow through them.
+
+    Parameters
+    ----------
+    inputs : int
+        Features an image.
+    specs : sequence of HeadSpec
+        One a task, in the order of `TASKS`.
+
+    Attributes
+    ----------
+    age, gender : Head
+        Those that there are.
+    """
+
+    def __init__(self, inputs: int, specs: Sequence[HeadSpec]) -> None:
+        super().__init__()
+        self.specs = tuple(specs)
+        # in the order in which they run: what is joined comes first
+        for spec in sorted(specs, key=lambda spec: spec.joined):
+            self.add_module(spec.task, Head(inputs, spec))
+
+    def of(self, task: Task) -> Head:
+        """Return a task's head."""
+        head = self.get_submodule(task)
+        assert isinstance(head, Head)
+        return head
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map features to raw outputs (n, outputs): those of all tasks, side by side."""
+        given: dict[Task, torch.Tensor] = {}
+        for module in self.children():
+            assert isinstance(module, Head)
+            other = self.of("gender").probabilities(given["gender"]) if module.spec.joined else None
+            given[module.spec.task] = module(features, other)
+        return torch.cat([given[spec.task] for spec in self.specs], 1)
+
+    def split(self, outputs: torch.Tensor) -> dict[Task, torch.Tensor]:
+        """Return each task's own columns of `forward`'s outputs."""
+        parts = outputs.split([spec.outputs for spec in self.specs], dim=1)
+        return {spec.task: part for spec, part in zip(self.specs, parts, strict=True)}
+
+
+def attach_heads(network: nn.Module, backbone: Backbone, specs: Sequence[HeadSpec]) -> Heads:
+    """Put new heads in their place in a network, drawn from torch's random numbers.
 
     Parameters
     ----------
     network : torch.nn.Module
         Of the backbone's architecture; it is changed.
     backbone : Backbone
-        Says where the head goes.
-    spec : HeadSpec
-        What it is.
+        Says where the heads go.
+    specs : sequence of HeadSpec
+        What they are.
 
     Returns
     -------
-    Head
-        The head, in its place.
+    Heads
+        In their place.
     """
     parent, _, name = backbone.head.rpartition(".")
-    head = Head(_inputs(network, backbone), spec)
-    setattr(network.get_submodule(parent), name, head)
-    return head
+    heads = Heads(_inputs(network, backbone), specs)
+    setattr(network.get_submodule(parent), name, heads)
+    return heads
 
 
 def _inputs(network: nn.Module, backbone: Backbone) -> int:

@@ -1,8 +1,8 @@
 """Which activations of a network become features, and how they are pooled.
 
 A layer is asked for by name: ``gap``, ``gmp``, ``first_conv``, ``first_conv_max``, ``flattened``,
-``embedding``, ``softmax``, or any module of the network as ``MODULE``, ``MODULE:avg``,
-``MODULE:max`` or ``MODULE:flat``.
+``embedding``, ``softmax``, ``softmax_gender``, or any module of the network as ``MODULE``,
+``MODULE:avg``, ``MODULE:max`` or ``MODULE:flat``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ NAMED: Mapping[str, tuple[str, Pool]] = {
     "flattened": ("last_conv", "flat"),
     "embedding": ("embedding", "flat"),
     "softmax": ("classifier", "softmax"),
+    "softmax_gender": ("gender_classifier", "softmax"),
 }
 
 _SUFFIXES: Mapping[str, Pool] = {"avg": "avg", "max": "max", "flat": "flat", "flatten": "flat"}
@@ -113,7 +114,7 @@ def _resolve_one(name: str, backbone: Backbone, network: nn.Module, has_head: bo
         module = getattr(backbone, place)
         missing = base == "softmax" and not has_head
         if missing or module is None or not _has_module(network, module):
-            what = "classifier (head)" if base == "softmax" else place
+            what = place.replace("_", " ") if "classifier" in place else place
             raise FeatxError(
                 f"layer {name!r}: {backbone.name} with these weights has no {what}; "
                 "leave it out or use weights that bring one"

@@ -64,7 +64,7 @@ class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
     usable : numpy.ndarray
         bool, shape (rows,).
     preprocessing : Preprocessing
-        For the input size and the order of channels.
+        For the size and the order of channels.
     max_pixels : int
         Larger images are refused before they are decoded.
     """
@@ -92,7 +92,7 @@ class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
             return row, None, ""
         path = bytes(self._paths[row]).decode("utf-8", "surrogateescape")
         try:
-            image = fit(read_rgb(path, self._max_pixels), self._preprocessing.input_size)
+            image = fit(read_rgb(path, self._max_pixels), self._preprocessing.decoded_size)
         except ImageError as error:
             return row, None, str(error)
         pixels = np.asarray(image, dtype=np.uint8)

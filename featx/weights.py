@@ -18,7 +18,7 @@ from torch import nn
 from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
 from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
 from featx.errors import FeatxError, unknown
-from featx.heads import HeadSpec, attach_head
+from featx.heads import HeadSpec, attach_heads
 
 #: Seconds without a byte after which a download is given up.
 DOWNLOAD_TIMEOUT = 30.0
@@ -46,8 +46,8 @@ class LoadedNetwork:
         The classes' values where the weights tell them (the checkpoint's ``classes``).
     notes : tuple of str
         What was put right or left out while loading.
-    head : HeadSpec or None
-        Of a fine-tuned network.
+    heads : tuple of HeadSpec
+        Of a fine-tuned network, one a task.
     provenance : dict
         How a fine-tuned network came about: its stage, images and parents; else empty.
     """
@@ -60,7 +60,7 @@ class LoadedNetwork:
     has_head: bool
     classes: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
-    head: HeadSpec | None = None
+    heads: tuple[HeadSpec, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -118,14 +118,16 @@ def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork
 def _fine_tuned(
     backbone: Backbone, checkpoint: Checkpoint, path: Path, digest: str
 ) -> LoadedNetwork:
-    """Build a backbone with its age head from a file of `featx.checkpoints.write_checkpoint`."""
+    """Build a backbone with its heads from a file of `featx.checkpoints.write_checkpoint`."""
     told = checkpoint.description
     if told.get("backbone") != backbone.name:
         raise FeatxError(
             f"{path} does not fit {backbone.name}: it is a fine-tuned {told.get('backbone')}; "
             f"use --backbone {told.get('backbone')}"
         )
-    spec = HeadSpec.from_description(told.get("head", {}))
+    specs = tuple(HeadSpec.from_description(given) for given in told.get("heads", ()))
+    if not specs:
+        raise FeatxError(f"{path}: its description names no head; fine-tune it again")
     try:
         given = told["preprocessing"]
         preprocessing = Preprocessing(
@@ -133,29 +135,37 @@ def _fine_tuned(
             mean=tuple(given["mean"]),
             std=tuple(given["std"]),
             channels=given["channels"],
+            frame=tuple(given["frame"]) if given["frame"] else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FeatxError(f"{path}: its description of the input is damaged ({error!r})") from None
     with torch.device("meta"):
         network = create(backbone.name)
-        attach_head(network, backbone, spec)
+        attach_heads(network, backbone, specs)
     found = _differences(_shapes(network.state_dict()), _shapes(checkpoint.state))
     if any(found.values()):
         raise FeatxError(f"{path} does not fit its description: {_counted(found)}")
     network.load_state_dict(checkpoint.state, strict=True, assign=True)
+    main = specs[0]
     embedding = backbone.embedding
-    if embedding and embedding.startswith(f"{backbone.head}."):  # the head took its place
-        embedding = f"{backbone.head}.hidden" if spec.hidden else None
+    if embedding and embedding.startswith(f"{backbone.head}."):  # the heads took its place
+        embedding = f"{backbone.head}.{main.task}.hidden" if main.hidden else None
+    place = {spec.task: f"{backbone.head}.{spec.task}" for spec in specs}
     return LoadedNetwork(
         module=network.eval(),
-        backbone=replace(backbone, embedding=embedding, classifier=backbone.head),
+        backbone=replace(
+            backbone,
+            embedding=embedding,
+            classifier=place[main.task],
+            gender_classifier=place.get("gender"),
+        ),
         preprocessing=preprocessing,
         weights=path.name,
         sha256=digest,
-        has_head=spec.kind != "regression",
-        classes=spec.groups or tuple(int(c) if c.is_integer() else c for c in spec.classes),
+        has_head=main.kind != "regression",
+        classes=main.groups or tuple(int(c) if c.is_integer() else c for c in main.classes),
         notes=tuple(checkpoint.notes),
-        head=spec,
+        heads=specs,
         provenance=dict(told.get("provenance", {})),
     )
 

@@ -27,12 +27,21 @@ class Preprocessing:
         In units of pixel values 0 to 255, in the order of `channels`.
     channels : {"RGB", "BGR"}
         The order in which the network was given its channels when it was trained.
+    frame : tuple of int or None
+        Height and width to which images are brought where the input is a crop of them: from a
+        random place in training, else from the middle, or from five places (see `featx.views`).
     """
 
     input_size: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channels: Literal["RGB", "BGR"] = "RGB"
+    frame: tuple[int, int] | None = None
+
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """Height and width to which images are brought as they are read."""
+        return self.frame or self.input_size
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ class Backbone:
         Used with weights that do not say otherwise.
     weights : mapping of str to Weights
         The published sets by name.
+    gender_classifier : str or None
+        The module that tells gender, in fine-tuned networks that do.
     """
 
     name: str
@@ -97,6 +108,7 @@ class Backbone:
     head: str
     hidden: tuple[int, ...] = ()
     weights: Mapping[str, Weights] = field(default_factory=dict)
+    gender_classifier: str | None = None
 
 
 _BACKBONES: dict[str, Backbone] = {}

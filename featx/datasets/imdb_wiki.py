@@ -108,9 +108,6 @@ def _labels(files: Files, name: str) -> pd.DataFrame:
     )
 
 
-_COLUMNS = (*("dob", "photo_taken", "full_path", "gender", "face_score", "second_face_score"),)
-
-
 def _text(cell: Any) -> str:
     """Return what a cell of a .mat file holds, as text."""
     inner = np.asarray(cell).ravel()

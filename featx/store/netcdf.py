@@ -91,11 +91,13 @@ def create_layers(
 
 
 def _create_dimension(file: h5py.File, layer: Layer) -> None:
+    values: Any
     if layer.classes and any(isinstance(value, str) for value in layer.classes):
         values = [str(value) for value in layer.classes]
-        scale = file.create_dataset("class", data=values, dtype=h5py.string_dtype("utf-8"))
+        scale = file.create_dataset(layer.dimension, data=values, dtype=h5py.string_dtype("utf-8"))
     elif layer.classes:
-        scale = file.create_dataset("class", data=np.asarray(layer.classes, dtype="<f8"))
+        values = np.asarray(layer.classes, dtype="<f8")
+        scale = file.create_dataset(layer.dimension, data=values)
     else:
         scale = file.create_dataset(layer.dimension, data=np.arange(layer.units, dtype="<i4"))
     scale.make_scale(layer.dimension)
@@ -125,8 +127,9 @@ def read_layers(file: h5py.File) -> dict[str, Layer]:
 def _read_layer(file: h5py.File, name: str) -> Layer:
     variable = file[name]
     classes: tuple[float | str, ...] = ()
-    if "class" in file and variable.dims[1].keys() == ["class"]:
-        values = file["class"]
+    (dimension,) = variable.dims[1].keys()
+    if dimension.endswith("class"):
+        values = file[dimension]
         text = h5py.check_string_dtype(values.dtype) is not None
         classes = tuple((values.asstr()[:] if text else values[:]).tolist())
     return Layer(

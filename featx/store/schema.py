@@ -99,8 +99,10 @@ class Layer:
 
     @property
     def dimension(self) -> str:
-        """Name of the dimension of the columns."""
-        return "class" if self.classes else f"{self.name}_unit"
+        """Name of the dimension of the columns; of class values it ends in ``class``."""
+        if not self.classes:
+            return f"{self.name}_unit"
+        return "class" if self.name == "softmax" else f"{self.name}_class"
 
 
 def check_layers(layers: Sequence[Layer]) -> None:

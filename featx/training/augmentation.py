@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from featx.training.cascade_file import Augmentation
+    from featx.training.stage_config import Augmentation
 
 #: Random numbers that an image draws, always all of them: switching an option on or off leaves the
 #: others' draws as they were.
-_DRAWS = 16
+_DRAWS = 18
 
 #: The proportion of width to height of a random crop, and of an erased patch, before it is fitted.
 _RATIO = (3 / 4, 4 / 3)
@@ -27,7 +27,7 @@ _ERASED = (0.02, 0.2)
 
 
 class Augment:
-    """Changes batches of images; see `featx.training.cascade_file.Augmentation` for the options.
+    """Changes batches of images; see `featx.training.stage_config.Augmentation` for the options.
 
     Turning, shifting, scaling, cropping and mirroring are one affine map an image, sampled once,
     bilinearly; what lies beyond the edge continues the edge's pixels.
@@ -38,16 +38,19 @@ class Augment:
         What is changed, and how far.
     seed : int
         Of all draws.
+    size : tuple of int, optional
+        Height and width of the network's input, which is cut from a random place of larger images
+        first.
     """
 
-    def __init__(self, spec: Augmentation, seed: int) -> None:
-        self._spec, self._seed = spec, seed
+    def __init__(self, spec: Augmentation, seed: int, size: tuple[int, int] | None = None) -> None:
+        self._spec, self._seed, self._size = spec, seed, size
         self._moves = bool(
             spec.flip or spec.rotation or spec.shift or spec.crop or spec.scale != (1.0, 1.0)
         )
 
     def draws(self, rows: Sequence[int], epoch: int) -> np.ndarray:
-        """Return the random numbers of some rows: float64, shape (rows, 16), from 0 to 1."""
+        """Return the random numbers of some rows: float64, shape (rows, 18), from 0 to 1."""
         return np.stack(
             [
                 np.random.Generator(
@@ -72,10 +75,10 @@ class Augment:
         Returns
         -------
         torch.Tensor
-            float32, the same shape, 0 to 255.
+            float32, the same shape or cut to the input's size, 0 to 255.
         """
         u = self.draws(rows, epoch)
-        changed = images.float()
+        changed = self._cut(images, u).float()
         if self._moves:
             height, width = changed.shape[2:]
             maps = np.stack([self._affine(draw, height, width) for draw in u]).astype(np.float32)
@@ -84,6 +87,20 @@ class Augment:
             )
             changed = F.grid_sample(changed, grid, padding_mode="border", align_corners=False)
         return self._erase(self._recolour(changed, u), u)
+
+    def _cut(self, images: torch.Tensor, u: np.ndarray) -> torch.Tensor:
+        """Cut each image to the input's size at a place of its own."""
+        height, width = self._size or images.shape[2:]
+        if images.shape[2:] == (height, width):
+            return images
+        spare = np.array(images.shape[2:]) - (height, width)
+        first = torch.from_numpy(np.floor(u[:, 16:18] * (spare + 1)).astype(np.int64))
+        first = first.to(images.device)[:, :, None]
+        rows = first[:, 0] + torch.arange(height, device=images.device)
+        columns = first[:, 1] + torch.arange(width, device=images.device)
+        which = torch.arange(len(images), device=images.device)[:, None, None]
+        cut = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
+        return cut.permute(0, 3, 1, 2)
 
     def _affine(self, u: np.ndarray, height: int, width: int) -> np.ndarray:
         """Return the map from output to input places, (2, 3), in units of half a side."""

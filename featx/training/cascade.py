@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from featx.training.cascade_file import Cascade, Stage
+from featx.training.cascade_file import Cascade
 from featx.training.loop import SAVE_EVERY
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK, epoch_line, run_stage, summary
+from featx.training.stage_config import Stage
 from featx.weights import LoadedNetwork, load_network
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,21 +11,25 @@ import numpy as np
 import torch
 
 from featx.errors import FeatxError
-from featx.heads import HeadSpec
+from featx.heads import GENDERS, HeadSpec, Task
 from featx.training.samples import (
     Labels,
     Samples,
     apply_filter,
     check_disjoint,
     label,
+    label_gender,
     nearest,
     read_samples,
 )
 from featx.training.split import split_off
 
+#: The labels of every task of a stage.
+TaskLabels = Mapping[Task, Labels]
+
 if TYPE_CHECKING:
     from featx.backbones import Backbone
-    from featx.training.cascade_file import DataSpec, Stage
+    from featx.training.stage_config import DataSpec, Stage
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,15 @@ class StageData:
         return f"{self.train.digest()}:{validation}"
 
 
-def stage_samples(data: DataSpec) -> Samples:
-    """Read a stage's tables and apply its filter.
+def stage_samples(data: DataSpec, tasks: Sequence[Task] = ("age",)) -> Samples:
+    """Read a stage's tables and apply its filter; rows without a task's label are left out.
 
     Raises
     ------
     FeatxError
         As `read_samples` and `apply_filter`.
     """
-    samples = apply_filter(read_samples(data.tables), data.filter)
+    samples = apply_filter(read_samples(data.tables), data.filter, tasks)
     if not data.without:
         return samples
     return leave_out(samples, read_samples(data.without))
@@ -86,7 +90,7 @@ def leave_out(samples: Samples, others: Samples) -> Samples:
     return samples.take(keep)
 
 
-def split_stage(samples: Samples, data: DataSpec, seed: int, name: str) -> StageData:
+def split_stage(samples: Samples, stage: Stage, seed: int) -> StageData:
     """Split a stage's images into training and validation, and prove them apart.
 
     Raises
@@ -94,6 +98,7 @@ def split_stage(samples: Samples, data: DataSpec, seed: int, name: str) -> Stage
     FeatxError
         If a side is empty, or a person or picture is on both.
     """
+    data = stage.data
     wanted = data.validation
     if wanted is None:
         return StageData(samples, None)
@@ -112,31 +117,52 @@ def split_stage(samples: Samples, data: DataSpec, seed: int, name: str) -> Stage
             split = StageData(samples.take(rows[0]), samples.take(rows[1]))
         else:
             assert wanted.tables is not None
-            held = apply_filter(read_samples(wanted.tables), data.filter)
+            held = apply_filter(read_samples(wanted.tables), data.filter, stage.tasks)
             split = StageData(samples, held)
         assert split.validation is not None
         check_disjoint(split.train, split.validation, "the validation images")
     except FeatxError as error:
-        raise FeatxError(f"stage {name}: {error}") from None
+        raise FeatxError(f"stage {stage.name}: {error}") from None
     return split
 
 
-def head_spec(stage: Stage, train: Samples, backbone: Backbone) -> HeadSpec:
-    """Return the head that a stage asks for; observed classes are the training images' ages."""
+def head_specs(stage: Stage, train: Samples, backbone: Backbone) -> tuple[HeadSpec, ...]:
+    """Return the heads that a stage asks for; observed classes are the training images' ages."""
+    return tuple(
+        _age_spec(stage, train, backbone) if task == "age" else _gender_spec(stage, backbone)
+        for task in stage.tasks
+    )
+
+
+def _age_spec(stage: Stage, train: Samples, backbone: Backbone) -> HeadSpec:
     known = train.ages[~np.isnan(train.ages)]
     classes, groups = stage.head.class_values(known)
-    hidden = backbone.hidden if stage.head.hidden is None else stage.head.hidden
     return HeadSpec(
         kind=stage.head.kind,
         classes=tuple(classes),
         groups=tuple(groups),
-        hidden=tuple(hidden),
+        hidden=backbone.hidden if stage.head.hidden is None else stage.head.hidden,
         dropout=stage.head.dropout,
+        joined=len(GENDERS) if stage.head.joined else 0,
     )
 
 
-def stage_labels(stage: Stage, data: StageData, spec: HeadSpec) -> tuple[Labels, Labels | None]:
-    """Map training and validation images to the head's classes.
+def _gender_spec(stage: Stage, backbone: Backbone) -> HeadSpec:
+    hidden = stage.gender.hidden
+    return HeadSpec(
+        kind="softmax",
+        classes=tuple(float(number) for number in range(len(GENDERS))),
+        groups=GENDERS,
+        hidden=backbone.hidden if hidden is None else hidden,
+        dropout=stage.gender.dropout,
+        task="gender",
+    )
+
+
+def stage_labels(
+    stage: Stage, data: StageData, specs: Sequence[HeadSpec]
+) -> tuple[TaskLabels, TaskLabels | None]:
+    """Map training and validation images to the classes of each task.
 
     With observed classes a validation image of an age never trained on counts as the nearest.
 
@@ -145,16 +171,22 @@ def stage_labels(stage: Stage, data: StageData, spec: HeadSpec) -> tuple[Labels,
     FeatxError
         If the classes do not cover an image.
     """
-    classes = spec.classes
     try:
-        train = label(data.train, classes, spec.groups)
+        train = {spec.task: _labels(stage, data.train, spec) for spec in specs}
         if data.validation is None:
             return train, None
-        if stage.head.classes == "observed" and classes:
-            return train, nearest(data.validation, classes)
-        return train, label(data.validation, classes, spec.groups)
+        held = {spec.task: _labels(stage, data.validation, spec, held=True) for spec in specs}
+        return train, held
     except FeatxError as error:
         raise FeatxError(f"stage {stage.name}: {error}") from None
+
+
+def _labels(stage: Stage, samples: Samples, spec: HeadSpec, *, held: bool = False) -> Labels:
+    if spec.task == "gender":
+        return label_gender(samples)
+    if held and stage.head.classes == "observed" and spec.classes:
+        return nearest(samples, spec.classes)
+    return label(samples, spec.classes, spec.groups)
 
 
 def balanced_weights(labels: Labels, n_classes: int) -> torch.Tensor:

@@ -12,15 +12,16 @@ from torch import nn
 
 from featx.backbones import Preprocessing
 from featx.engine import PRECISIONS
-from featx.heads import Head
+from featx.heads import Head, Heads, HeadSpec, Task
 from featx.training.pixels import PixelStore
+from featx.views import View, crops
 
 #: Images at a time where nothing is kept for a backward pass.
 BATCH = 64
 
 
 class Normalise:
-    """Pixels 0 to 255 to the network's input, on a device.
+    """Pixels 0 to 255 to the network's input, on a device: the middle of larger pictures.
 
     Parameters
     ----------
@@ -32,14 +33,21 @@ class Normalise:
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
         shape = (1, 3, 1, 1)
-        self._device = device
+        self._device, self._size = device, preprocessing.input_size
         self._mean = torch.tensor(preprocessing.mean, device=device).reshape(shape)
         self._std = torch.tensor(preprocessing.std, device=device).reshape(shape)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map pixels (n, 3, h, w) to float32 of the same shape, channels last in memory."""
-        moved = pixels.to(self._device, non_blocking=True).float()
-        return ((moved - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        """Map pixels (n, 3, h, w) to float32 of the input's size, channels last in memory."""
+        return self.views(pixels, "centre")[0]
+
+    def views(self, pixels: torch.Tensor, view: View) -> list[torch.Tensor]:
+        """Map pixels to each of the crops of a view, as `__call__` does to the middle."""
+        moved = pixels.to(self._device, non_blocking=True)
+        return [
+            ((crop.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            for crop in crops(moved, self._size, view)
+        ]
 
 
 def casting(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -56,77 +64,99 @@ def outputs(
     *,
     device: torch.device,
     precision: str = "fp32",
+    view: View = "centre",
     mirror: bool = False,
-) -> Iterator[torch.Tensor]:
-    """Yield the network's raw outputs, float32 (n, k), for each set of rows of a store.
+) -> Iterator[list[torch.Tensor]]:
+    """Yield the network's raw outputs for each set of rows of a store.
 
-    The network is used as it is: call ``eval()`` before. With `mirror`, those of the mirror images.
+    A list for each set: float32 (n, k) for every crop of the view and, with `mirror`, for the
+    mirror image of each. The network is used as it is: call ``eval()`` before.
     """
     with torch.inference_mode():
         for pixels in store.batches(rows):
-            images = normalise(pixels)
+            shown = normalise.views(pixels, view)
+            if mirror:
+                shown += [images.flip(3) for images in shown]
             with casting(device, precision):
-                given = network(images.flip(3) if mirror else images)
-            yield given.float()
+                given = [network(images) for images in shown]
+            yield [each.float() for each in given]
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A network's estimates.
+    """A network's estimates of one task.
 
     Attributes
     ----------
-    ages : numpy.ndarray, float64, shape (n,)
-        Years: the expected value of the classes, or plain regression's output.
+    ages : numpy.ndarray or None
+        float64, shape (n,): years, the expected value of the classes, or plain regression's
+        output; None for gender.
     probabilities : numpy.ndarray or None
         float32, shape (n, classes); None for plain regression.
     """
 
-    ages: np.ndarray
+    ages: np.ndarray | None
     probabilities: np.ndarray | None
 
 
 def predict(
     network: nn.Module,
-    head: Head,
+    heads: Heads,
     preprocessing: Preprocessing,
     store: PixelStore,
     rows: np.ndarray,
     *,
     device: torch.device,
     precision: str = "fp32",
+    view: View = "centre",
     mirror: bool = True,
-) -> Predicted:
-    """Estimate the ages of some stored images.
+) -> dict[Task, Predicted]:
+    """Estimate what a network tells of some stored images, each task for itself.
 
     Parameters
     ----------
     network : torch.nn.Module
-        With the head in its place; it is set to evaluation mode.
-    head : Head
+        With the heads in their place; it is set to evaluation mode.
+    heads : Heads
         The network's.
     store, rows
         The pixels, and which of them.
+    view : {"centre", "five"}
+        Average the probabilities (or ages) over these crops.
     mirror : bool
-        Average the probabilities (or ages) over each image and its mirror image.
+        Average over each image and its mirror image.
     """
     network.eval()
     normalise = Normalise(preprocessing, device)
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    parts: dict[Task, list[np.ndarray]] = {spec.task: [] for spec in heads.specs}
+    for given in outputs(
+        network,
+        normalise,
+        store,
+        batches,
+        device=device,
+        precision=precision,
+        view=view,
+        mirror=mirror,
+    ):
+        with torch.inference_mode():
+            split = [heads.split(each) for each in given]
+            for task, values in parts.items():
+                read = [_read(heads.of(task), each[task]) for each in split]
+                values.append(torch.stack(read).mean(0).cpu().numpy())
+    return {task: _predicted(heads.of(task).spec, values) for task, values in parts.items()}
+
+
+def _read(head: Head, outputs: torch.Tensor) -> torch.Tensor:
+    """Return what is averaged over views: probabilities or, of plain regression, ages."""
     plain = head.spec.kind == "regression"
-    total: np.ndarray | None = None
-    for flipped in (False, True) if mirror else (False,):
-        parts = []
-        for given in outputs(
-            network, normalise, store, batches, device=device, precision=precision, mirror=flipped
-        ):
-            with torch.inference_mode():
-                read = head.ages(given)[:, None] if plain else head.probabilities(given)
-            parts.append(read.double().cpu().numpy())
-        values = np.concatenate(parts)
-        total = values if total is None else (total + values) / 2
-    assert total is not None
-    if plain:
-        return Predicted(total[:, 0], None)
-    ages = total @ np.asarray(head.spec.classes, float)
-    return Predicted(ages, total.astype(np.float32))
+    return (head.ages(outputs)[:, None] if plain else head.probabilities(outputs)).double()
+
+
+def _predicted(spec: HeadSpec, parts: list[np.ndarray]) -> Predicted:
+    values = np.concatenate(parts)
+    if spec.kind == "regression":
+        return Predicted(values[:, 0], None)
+    ages = values @ np.asarray(spec.classes, float) if spec.task == "age" else None
+    return Predicted(ages, values.astype(np.float32))

@@ -7,7 +7,7 @@ weights after a resumed stage equal those of an undisturbed one bit by bit on th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +18,21 @@ from torch import nn
 from featx.backbones import Preprocessing
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
-from featx.heads import Head
+from featx.heads import Heads, Task
 from featx.training.augmentation import Augment
 from featx.training.inference import Normalise, casting
-from featx.training.losses import make_loss
 from featx.training.order import epoch_batches, share
 from featx.training.processes import Processes
 from featx.training.schedule import RateSchedule, make_optimiser
 from featx.training.state import load_state, save_state
+from featx.training.task_losses import TaskLosses
 from featx.training.unlocking import training_mode
 from featx.training.validation import Images, Scores, validate
 
 if TYPE_CHECKING:
-    from featx.training.cascade_file import Stage
+    from featx.training.stage_config import Stage
 
-#: Seconds between two states written within an epoch.
+#: Seconds between two states.
 SAVE_EVERY = 300.0
 
 #: Steps between two looks at the losses on a GPU, for each look waits for it.
@@ -46,7 +46,7 @@ class StageTraining:
     ----------
     network : torch.nn.Module
         With its head attached and its parameters locked or unlocked; it is moved to the device.
-    head : Head
+    heads : Heads
         The network's.
     preprocessing : Preprocessing
         Of its input.
@@ -62,7 +62,7 @@ class StageTraining:
         Where the unfinished stage is kept; without it, it is not.
     key : str
         What the stage is computed from; a state with another key is refused.
-    class_weights : torch.Tensor, optional
+    class_weights : mapping of task to torch.Tensor, optional
         float32, shape (classes,).
     on_epoch : callable, optional
         Called in the first process with the history's new row.
@@ -81,7 +81,7 @@ class StageTraining:
     def __init__(
         self,
         network: nn.Module,
-        head: Head,
+        heads: Heads,
         preprocessing: Preprocessing,
         stage: Stage,
         *,
@@ -91,7 +91,7 @@ class StageTraining:
         seed: int,
         state_file: Path | None = None,
         key: str = "",
-        class_weights: torch.Tensor | None = None,
+        class_weights: Mapping[Task, torch.Tensor] | None = None,
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_images: Callable[[int], None] | None = None,
         save_every: float = SAVE_EVERY,
@@ -101,18 +101,19 @@ class StageTraining:
             device=device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
-        self._head, self._stage, self._processes, self._seed = head, stage, processes, seed
+        self._heads, self._stage, self._processes, self._seed = heads, stage, processes, seed
         self._train, self._validation = train, validation
         self._normalise = Normalise(preprocessing, device)
-        self._augment = Augment(stage.augmentation, seed)
-        weights = None if class_weights is None else class_weights.to(device)
-        self._loss = make_loss(stage.head, head.spec, weights)
-        own = {id(parameter) for parameter in head.parameters()}
+        self._augment = Augment(stage.augmentation, seed, preprocessing.input_size)
+        weights = {task: each.to(device) for task, each in (class_weights or {}).items()}
+        self._losses = TaskLosses(stage, heads, weights).to(device)
+        own = {id(parameter) for parameter in heads.parameters()}
         unlocked = [p for p in network.parameters() if p.requires_grad]
         self._optimiser = make_optimiser(
             stage.optimiser,
             [p for p in unlocked if id(p) not in own],
             [p for p in unlocked if id(p) in own],
+            self._losses.parameters_to_train,
         )
         self._unlocked = unlocked
         self._schedule = RateSchedule(
@@ -150,16 +151,22 @@ class StageTraining:
     def fit(self) -> None:
         """Train to the end, from where a former state left off, and leave the kept weights in."""
         self._resume()
+        self._saved = time.monotonic()
         while self._epoch < self._stage.epochs and not self._stopped_early():
             start = time.monotonic()
             self._train_epoch()
             scores = self._validate()
+            if scores and not np.isfinite(scores.loss):
+                raise FeatxError(
+                    f"stage {self._stage.name}: the validation loss is {scores.loss} after epoch "
+                    f"{self._epoch + 1}; lower optimiser.learning_rate or set clip_norm"
+                )
             row = self._row(scores, time.monotonic() - start)
             self._schedule.after_epoch(scores.loss if scores else None)
             self.history.append(row)
             self._keep(scores)
             self._epoch, self._step, self._sums = self._epoch + 1, 0, [0.0, 0.0]
-            self._save()
+            self._save_if_due()
             if self._processes.first:
                 self._on_epoch(row)
         if self._stage.keep == "best" and self._best:
@@ -174,7 +181,6 @@ class StageTraining:
         processes = self._processes
         own = [share(batch, processes.rank, processes.count) for batch in batches]
         todo = range(self._step, len(batches))
-        saved = time.monotonic()
         losses: list[tuple[int, torch.Tensor]] = []
         ahead = self._train.store.batches([self._train.rows[own[step]] for step in todo])
         try:
@@ -189,9 +195,8 @@ class StageTraining:
                 if processes.first:
                     self._on_images(len(batches[step]))
                     whole = self._step % self._stage.accumulate == 0 and not losses and not last
-                    if whole and time.monotonic() - saved > self._save_every:
-                        self._save()
-                        saved = time.monotonic()
+                    if whole:
+                        self._save_if_due()
         except torch.OutOfMemoryError:
             raise self._out_of_memory(str(processes.device)) from None
         except RuntimeError as error:
@@ -211,12 +216,14 @@ class StageTraining:
         images = self._normalise(self._augment(pixels, self._train.rows[mine], self._epoch))
         with exact_arithmetic(), casting(processes.device, stage.precision):
             given = self._fast(images)
-        loss = self._loss(given.float(), self._train.targets(mine, self._processes.device))
+        loss = self._losses(given.float(), self._train.targets(mine, self._processes.device))
         # processes average their gradients, so that unequal parts have to be weighed
         weight = len(mine) * processes.count / n / in_group
         with exact_arithmetic():
             self._scaler.scale(loss * weight).backward()
         if step + 1 == first + in_group:
+            for trained in self._losses.parameters_to_train:
+                processes.average(trained.grad)
             if stage.clip_norm:
                 self._scaler.unscale_(self._optimiser)
                 nn.utils.clip_grad_norm_(self._unlocked, stage.clip_norm)
@@ -240,19 +247,19 @@ class StageTraining:
                 raise FeatxError(
                     f"stage {self._stage.name}: the loss is {value} at step {step + 1} of epoch "
                     f"{self._epoch + 1}, on the images {', '.join(names)}; lower "
-                    "optimiser.learning_rate, set clip_norm, or look at these images. The last "
-                    "state is kept"
+                    "optimiser.learning_rate, set clip_norm, or look at these images"
                 )
             self._sums[0] += value * len(own[step])
             self._sums[1] += len(own[step])
 
     def _out_of_memory(self, where: str) -> FeatxError:
-        half = max(2, self._stage.batch_size // 2)
-        double = self._stage.accumulate * 2
+        stage = self._stage
+        smaller = f"batch_size: {stage.batch_size // 2} and accumulate: {2 * stage.accumulate}"
         return FeatxError(
-            f"stage {self._stage.name}: {where} has too little memory for batches of "
-            f"{self._stage.batch_size} images; set batch_size: {half} and accumulate: {double} "
-            "(the same steps in less memory), or precision: bf16"
+            f"stage {stage.name}: {where} has too little memory for batches of {stage.batch_size} "
+            "images; set "
+            + (f"{smaller} (the same steps in less memory), or " if stage.batch_size >= 4 else "")
+            + "precision: bf16, or train fewer folds at once (--jobs)"
         )
 
     def _validate(self) -> Scores | None:
@@ -260,8 +267,8 @@ class StageTraining:
             return None
         return validate(
             self.network,
-            self._head,
-            self._loss,
+            self._heads,
+            self._losses,
             self._normalise,
             self._validation,
             self._processes,
@@ -273,11 +280,8 @@ class StageTraining:
         loss_sum, count = self._processes.total(sums).tolist()
         row = {"epoch": self._epoch + 1, "train_loss": loss_sum / count}
         if scores:
-            row |= {
-                "validation_loss": scores.loss,
-                "validation_mae": scores.mae,
-                "validation_accuracy": scores.accuracy,
-            }
+            row |= {"validation_loss": scores.loss, **scores.measures}
+        row |= self._losses.named_weights()
         rates = [group["lr"] for group in self._optimiser.param_groups]
         return row | {"learning_rate": rates[0], "seconds": seconds}
 
@@ -297,8 +301,10 @@ class StageTraining:
 
     # ------------------------------------------------------------------ state
 
-    def _save(self) -> None:
+    def _save_if_due(self) -> None:
         if self._state_file is None or not self._processes.first:
+            return
+        if time.monotonic() - self._saved < self._save_every:
             return
         save_state(
             self._state_file,
@@ -310,11 +316,13 @@ class StageTraining:
                 "history": self.history,
                 "best": self._best,
                 "network": self.network.state_dict(),
+                "losses": self._losses.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "schedule": self._schedule.state_dict(),
                 "scaler": self._scaler.state_dict(),
             },
         )
+        self._saved = time.monotonic()
 
     def _resume(self) -> None:
         state = load_state(self._state_file) if self._state_file else None
@@ -328,6 +336,7 @@ class StageTraining:
         self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
         self.history, self._best = state["history"], state["best"]
         self.network.load_state_dict(state["network"])
+        self._losses.load_state_dict(state["losses"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])

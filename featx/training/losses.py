@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from coral_pytorch.dataset import levels_from_labelbatch
-from coral_pytorch.losses import coral_loss, corn_loss
+from coral_pytorch.losses import coral_loss
 
 from featx.errors import unknown
 from featx.heads import HeadSpec, Kind
 
 if TYPE_CHECKING:
-    from featx.training.cascade_file import HeadConfig
+    from featx.training.head_config import HeadConfig
 
 #: The kind of head that each loss is for.
 KIND_OF_LOSS: dict[str, Kind] = {
@@ -54,6 +54,10 @@ def make_loss(
     the variance (Pan et al. 2018); ``coral`` (Cao et al. 2020); ``corn`` (Shi et al. 2021); ``l1``,
     the absolute error of the output.
 
+    Every loss is the mean over images of what each costs by itself, so that parts of a batch, in
+    processes or accumulated, add up to the batch. For that CORN's is summed over the ranks that an
+    image is asked about, as CORAL's is, where coral-pytorch divides by their number in the batch.
+
     Parameters
     ----------
     config : HeadConfig
@@ -61,7 +65,8 @@ def make_loss(
     spec : HeadSpec
         For the classes.
     class_weights : torch.Tensor, optional
-        float32 (K,): each image counts by its class's weight, and the mean is over the weights.
+        float32 (K,): each image's loss is multiplied by its class's weight. Balanced weights have
+        the mean 1 over the training images.
 
     Raises
     ------
@@ -70,16 +75,11 @@ def make_loss(
     """
     if config.loss not in KIND_OF_LOSS:
         raise unknown("loss", config.loss, KIND_OF_LOSS)
-    if config.loss == "corn" and class_weights is None:
-        return lambda outputs, targets: corn_loss(outputs, targets.index, len(spec.classes))
     each = _each(config, spec)
 
     def mean(outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
         losses = each(outputs.float(), targets)
-        if class_weights is None:
-            return losses.mean()
-        weights = class_weights[targets.index]
-        return (losses * weights).sum() / weights.sum()
+        return (losses if class_weights is None else losses * class_weights[targets.index]).mean()
 
     return mean
 
@@ -117,11 +117,10 @@ def _each(config: HeadConfig, spec: HeadSpec) -> Loss:
         return coral_loss(outputs, levels, reduction=None)
 
     def corn(outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
-        # the library has the mean only; weights need each image's part of it
         levels = levels_from_labelbatch(targets.index, n_classes).to(outputs)
         asked = torch.cat([torch.ones_like(levels[:, :1]), levels[:, :-1]], 1)
         costs = F.binary_cross_entropy_with_logits(outputs, levels, reduction="none")
-        return (costs * asked).sum(1) / asked.sum() * len(outputs)
+        return (costs * asked).sum(1)
 
     def absolute(outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
         return (outputs[:, 0] - targets.age).abs()

@@ -66,7 +66,7 @@ class PixelStore:
     ) -> None:
         self._files = list(files)
         self._crops = Crops(self._files, np.ones(len(files), bool), preprocessing)
-        self._shape = (*preprocessing.input_size, 3)
+        self._shape = (*preprocessing.decoded_size, 3)
         self._pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="featx-decode")
         self._decoded: np.ndarray | None = None
         allowed = int(free_memory() * _MEMORY_SHARE) if memory is None else memory

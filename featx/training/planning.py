@@ -10,16 +10,17 @@ from functools import partial
 from featx import __version__
 from featx.backbones import get_backbone
 from featx.errors import FeatxError
-from featx.training.cascade_file import Cascade, Stage, describe
+from featx.training.cascade_file import Cascade, describe
 from featx.training.data import (
     StageData,
     beside,
-    head_spec,
+    head_specs,
     resolve_paths,
     split_stage,
     stage_labels,
     stage_samples,
 )
+from featx.training.stage_config import Stage
 from featx.weights import LoadedNetwork
 
 
@@ -70,16 +71,16 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
     for number, stage in enumerate(cascade.stages, start=1):
         data = resolve_paths(stage.data, partial(beside, cascade.folder))
         try:
-            samples = stage_samples(data)
+            samples = stage_samples(data, stage.tasks)
         except FeatxError as error:
             raise FeatxError(f"stage {stage.name}: {error}") from None
         seed = cascade.seed if stage.seed is None else stage.seed
         whole = number == len(cascade.stages) and not split_last
-        split = StageData(samples, None) if whole else split_stage(samples, data, seed, stage.name)
         resolved = stage.model_copy(update={"data": data})
+        split = StageData(samples, None) if whole else split_stage(samples, resolved, seed)
         plan = StagePlan(number, resolved, split, seed)
-        spec = head_spec(resolved, split.train, get_backbone(cascade.backbone))
-        stage_labels(resolved, split, spec)  # told now rather than after hours of other stages
+        specs = head_specs(resolved, split.train, get_backbone(cascade.backbone))
+        stage_labels(resolved, split, specs)  # told now rather than after hours of other stages
         plans.append(plan)
     return plans
 

@@ -55,6 +55,12 @@ class Processes:
             torch.distributed.all_reduce(values)
         return values
 
+    def average(self, values: torch.Tensor | None) -> None:
+        """Replace a tensor by its mean over all processes."""
+        if self.count > 1 and values is not None:
+            self.total(values)
+            values /= self.count
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.count > 1:

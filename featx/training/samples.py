@@ -13,11 +13,12 @@ import pandas as pd
 
 from featx.duplicates import has_conflict
 from featx.errors import FeatxError
+from featx.heads import GENDERS, Task
 from featx.loading import crop_paths
 from featx.manifest import read_table
 
 if TYPE_CHECKING:
-    from featx.training.cascade_file import Filter
+    from featx.training.stage_config import Filter
 
 #: Half a class: ages are measured in whole years, so 34.6 is of class 35.
 _REACH = 0.5
@@ -93,17 +94,31 @@ def read_samples(tables: Sequence[str | Path]) -> Samples:
     return Samples(usable, n_total, np.arange(len(usable)))
 
 
-def apply_filter(samples: Samples, wanted: Filter | None) -> Samples:
-    """Return the rows that have an age or a group, and that a filter lets through.
+def apply_filter(
+    samples: Samples, wanted: Filter | None, tasks: Sequence[Task] = ("age",)
+) -> Samples:
+    """Return the rows that have all labels that are needed, and that a filter lets through.
+
+    Parameters
+    ----------
+    samples : Samples
+        To choose from.
+    wanted : Filter or None
+        The filter.
+    tasks : sequence of str
+        ``age`` needs an age or an age group, ``gender`` female or male.
 
     Raises
     ------
     FeatxError
         If there are none.
     """
-    labelled = samples.table["age"].notna() | (samples.table["age_group"] != "")
-    if not labelled.any():
-        raise FeatxError(f"none of {len(samples)} images has an age or an age group to train on")
+    labelled = np.ones(len(samples), bool)
+    for task in tasks:
+        labelled &= _has_label(samples.table, task)
+        if not labelled.any():
+            what = "an age or an age group" if task == "age" else "a gender (female or male)"
+            raise FeatxError(f"none of {len(samples)} images has {what} to train on")
     samples = samples.take(np.flatnonzero(labelled))
     if wanted is None:
         return samples
@@ -126,16 +141,22 @@ def apply_filter(samples: Samples, wanted: Filter | None) -> Samples:
     return samples.take(np.flatnonzero(keep))
 
 
+def _has_label(table: pd.DataFrame, task: Task) -> np.ndarray:
+    if task == "gender":
+        return table["gender"].isin(GENDERS).to_numpy()
+    return (table["age"].notna() | (table["age_group"] != "")).to_numpy()
+
+
 @dataclass(frozen=True)
 class Labels:
-    """What each sample is to be recognised as.
+    """What each sample is to be recognised as in one task.
 
     Attributes
     ----------
     index : numpy.ndarray, int64, shape (n,)
         The class.
     age : numpy.ndarray, float32, shape (n,)
-        Years: the age itself, or where only its group is known the group's value.
+        Years: the age itself, or where only its group is known the group's value; NaN for gender.
     """
 
     index: np.ndarray
@@ -181,6 +202,12 @@ def label(samples: Samples, classes: Sequence[float], groups: Sequence[str]) -> 
         index, years = np.where(np.isnan(ages), -1, 0), ages
     _check_covered(samples, index, classes, groups)
     return Labels(index.astype(np.int64), years.astype(np.float32))
+
+
+def label_gender(samples: Samples) -> Labels:
+    """Map samples whose gender is known to their place in `GENDERS`."""
+    index = pd.Index(GENDERS).get_indexer(pd.Index(samples.table["gender"])).astype(np.int64)
+    return Labels(index, np.full(len(samples), np.nan, np.float32))
 
 
 def nearest(samples: Samples, classes: Sequence[float]) -> Labels:

@@ -10,11 +10,14 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 if TYPE_CHECKING:
-    from featx.training.cascade_file import Optimiser, Schedule
+    from featx.training.stage_config import Optimiser, Schedule
 
 
 def make_optimiser(
-    config: Optimiser, body: Sequence[nn.Parameter], head: Sequence[nn.Parameter]
+    config: Optimiser,
+    body: Sequence[nn.Parameter],
+    head: Sequence[nn.Parameter],
+    weights: Sequence[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """Return an optimiser with a group of parameters for the body (if unlocked) and the head.
 
@@ -24,13 +27,17 @@ def make_optimiser(
         The name and its numbers; `head_learning_rate` where the head has one of its own.
     body, head : sequence of torch.nn.Parameter
         The unlocked parameters.
+    weights : sequence of torch.nn.Parameter
+        Trained weights of losses: they learn as the head does, and do not decay.
     """
-    rate = config.learning_rate
+    rate, head_rate = config.learning_rate, config.head_learning_rate or config.learning_rate
     groups = [
         {"params": list(parameters), "lr": own}
-        for parameters, own in ((body, rate), (head, config.head_learning_rate or rate))
+        for parameters, own in ((body, rate), (head, head_rate))
         if parameters
     ]
+    if weights:
+        groups.append({"params": list(weights), "lr": head_rate, "weight_decay": 0.0})
     if config.name == "sgd":
         return torch.optim.SGD(
             groups, lr=rate, momentum=config.momentum, weight_decay=config.weight_decay
@@ -40,14 +47,15 @@ def make_optimiser(
 
 
 class RateSchedule:
-    """The learning rate over a stage: per step for one-cycle and cosine, per epoch for plateau.
+    """The learning rate over a stage: changed per epoch by plateau, per step by the others.
 
     Parameters
     ----------
     config : Schedule
         ``plateau`` multiplies the rates by `factor` after `patience` epochs without a lower
         validation loss; ``one-cycle`` rises for a share `warmup` of all steps and then falls
-        (Smith and Topin 2018); ``cosine`` falls to 0; ``constant`` stays.
+        (Smith and Topin 2018); ``cosine`` falls to 0; ``step`` multiplies by `factor` after each
+        `every` optimiser steps; ``constant`` stays.
     optimiser : torch.optim.Optimizer
         Its rates are the highest of the schedule.
     steps : int
@@ -73,6 +81,9 @@ class RateSchedule:
                 pct_start=config.warmup,
                 cycle_momentum=False,
             )
+        elif config.name == "step":
+            assert config.every is not None
+            self._by_step = lr_scheduler.StepLR(optimiser, config.every, config.factor)
         elif config.name == "cosine":
             self._by_step = lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(1, steps))
 

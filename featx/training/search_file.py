@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError
-from featx.training.cascade_file import Part
 from featx.training.yaml_errors import tell_errors
 from featx.training.yaml_lines import read_yaml
+from featx.training.yaml_part import Part
 
 Value = float | int | str | bool
 

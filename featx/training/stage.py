@@ -16,19 +16,16 @@ from featx import __version__
 from featx.atomic import write_json
 from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
-from featx.heads import Head, HeadSpec, attach_head
+from featx.heads import Heads, attach_heads
 from featx.progress import tracking
-from featx.training.cascade_file import Stage, describe
-from featx.training.data import (
-    balanced_weights,
-    head_spec,
-    stage_labels,
-)
+from featx.training.cascade_file import describe
+from featx.training.data import balanced_weights, head_specs, stage_labels
 from featx.training.journal import StageJournal
 from featx.training.loop import SAVE_EVERY, StageTraining
 from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
+from featx.training.stage_config import Stage
 from featx.training.unlocking import unlock
 from featx.training.validation import Images
 from featx.weights import LoadedNetwork, load_network
@@ -92,8 +89,8 @@ def run_stage(
         return finished
     stage = plan.stage
     torch.manual_seed(plan.seed)
-    module, head, spec = prepare_network(plan, parent)
-    labels = stage_labels(stage, plan.data, spec)
+    module, heads = prepare_network(plan, parent)
+    labels = stage_labels(stage, plan.data, heads.specs)
     unlock(module, parent.backbone, stage.unlock)
     train, validation = plan.data.train, plan.data.validation
     held = validation or train.take(np.arange(0))
@@ -102,9 +99,12 @@ def run_stage(
         rows = train.positions, held.positions
     else:
         rows = np.arange(len(train)), len(train) + np.arange(len(held))
-    weights = None
+    weights = {}
     if stage.class_weights == "balanced":
-        weights = balanced_weights(labels[0], max(1, len(spec.classes)))
+        weights = {
+            spec.task: balanced_weights(labels[0][spec.task], len(spec.classes))
+            for spec in heads.specs
+        }
     total = stage.epochs * len(train)
     journal = StageJournal(folder) if processes.first else None
 
@@ -121,7 +121,7 @@ def run_stage(
         with tracking(stage.name, total, "image") if showing else _silent as advance:
             training = StageTraining(
                 module,
-                head,
+                heads,
                 parent.preprocessing,
                 stage,
                 train=Images(store, rows[0], labels[0], train.table["image"].tolist()),
@@ -144,7 +144,7 @@ def run_stage(
     if processes.first:
         assert journal is not None
         journal.finish(training.history)
-        description = _description(plan, parent, spec, key, training.history)
+        description = _description(plan, parent, heads, key, training.history)
         state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
         write_checkpoint(result, state, description)
         write_json(folder / "stage.json", description)
@@ -153,23 +153,24 @@ def run_stage(
     return load_network(parent.backbone.name, str(result))
 
 
-def prepare_network(
-    plan: StagePlan, parent: LoadedNetwork
-) -> tuple[torch.nn.Module, Head, HeadSpec]:
-    """Return a copy of the parent's network with the stage's head in its place.
+def prepare_network(plan: StagePlan, parent: LoadedNetwork) -> tuple[torch.nn.Module, Heads]:
+    """Return a copy of the parent's network with the stage's heads in their place.
 
-    The parent's own head is kept where it is of the same classes, kind and layers and the stage
-    says so; otherwise a new one is initialised.
+    A head of the parent's is kept where it is of the same task, classes, kind and layers and the
+    stage says so; the others are initialised.
     """
+    stage = plan.stage
     module = copy.deepcopy(parent.module)
-    spec = head_spec(plan.stage, plan.data.train, parent.backbone)
-    former = parent.head
-    same = former is not None and replace(former, dropout=spec.dropout) == spec
-    if plan.stage.head.keep and same:
-        head = module.get_submodule(parent.backbone.head)
-        assert isinstance(head, Head)
-        return module, head, spec
-    return module, attach_head(module, parent.backbone, spec), spec
+    specs = head_specs(stage, plan.data.train, parent.backbone)
+    former = module.get_submodule(parent.backbone.head) if parent.heads else None
+    heads = attach_heads(module, parent.backbone, specs)
+    for spec in specs:
+        keep = stage.head.keep if spec.task == "age" else stage.gender.keep
+        for old in parent.heads:
+            if keep and replace(old, dropout=spec.dropout) == spec:
+                assert isinstance(former, Heads)
+                heads.of(spec.task).load_state_dict(former.of(spec.task).state_dict())
+    return module, heads
 
 
 def _finished(result: Path, parent: LoadedNetwork, key: str, resume: bool) -> LoadedNetwork | None:
@@ -193,7 +194,7 @@ def _finished(result: Path, parent: LoadedNetwork, key: str, resume: bool) -> Lo
 def _description(
     plan: StagePlan,
     parent: LoadedNetwork,
-    spec: HeadSpec,
+    heads: Heads,
     key: str,
     history: Sequence[dict[str, float]],
 ) -> dict[str, Any]:
@@ -201,7 +202,7 @@ def _description(
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in history]
     return {
         "backbone": parent.backbone.name,
-        "head": spec.describe(),
+        "heads": [spec.describe() for spec in heads.specs],
         "preprocessing": asdict(parent.preprocessing),
         "provenance": {
             "key": key,
@@ -232,7 +233,7 @@ def summary(network: LoadedNetwork) -> str:
     images, last = told["images"], told["last_epoch"]
     text = f"{images['train']} images, {told['epochs']} epochs"
     if "validation_loss" in last:
-        grouped = network.head is not None and bool(network.head.groups)
+        grouped = any(spec.task == "age" and spec.groups for spec in network.heads)
         text += (
             f", validation {_score(last, grouped)} over {images['validation']} images after the "
             "last"
@@ -244,12 +245,16 @@ def epoch_line(stage: Stage, row: dict[str, float]) -> str:
     """Return a row of a stage's history in words."""
     text = f"{stage.name}, epoch {row['epoch']:.0f} of {stage.epochs}: loss {row['train_loss']:.4f}"
     if "validation_loss" in row:
-        score = _score(row, isinstance(stage.head.classes, tuple))
-        text += f"; validation loss {row['validation_loss']:.4f}, {score}"
+        text += f"; validation loss {row['validation_loss']:.4f}, {_score(row, bool(stage.groups))}"
     return text
 
 
 def _score(row: dict[str, float], grouped: bool) -> str:
+    told = []
     if grouped:
-        return f"accuracy {100 * row['validation_accuracy']:.1f} %"
-    return f"MAE {row['validation_mae']:.2f} years"
+        told.append(f"accuracy {100 * row['validation_accuracy']:.1f} %")
+    elif "validation_mae" in row:
+        told.append(f"MAE {row['validation_mae']:.2f} years")
+    if "validation_gender_accuracy" in row:
+        told.append(f"gender {100 * row['validation_gender_accuracy']:.1f} %")
+    return ", ".join(told)

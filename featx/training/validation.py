@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +9,13 @@ import torch
 from torch import nn
 
 from featx.devices import exact_arithmetic
-from featx.heads import Head
+from featx.heads import Head, Heads, HeadSpec, Task
+from featx.training.data import TaskLabels
 from featx.training.inference import BATCH, Normalise, outputs
 from featx.training.losses import Targets
 from featx.training.pixels import PixelStore
 from featx.training.processes import Processes
-from featx.training.samples import Labels
+from featx.training.task_losses import TaskLosses
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Images:
         Holds them.
     rows : numpy.ndarray
         int64, shape (n,): which of the store's.
-    labels : Labels
+    labels : mapping of task to Labels
         What each is.
     names : list of str
         For messages.
@@ -36,34 +36,45 @@ class Images:
 
     store: PixelStore
     rows: np.ndarray
-    labels: Labels
+    labels: TaskLabels
     names: list[str]
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.rows)
 
-    def targets(self, positions: np.ndarray, device: torch.device) -> Targets:
-        """Return what a loss compares the outputs for some of the images with."""
-        labels = self.labels.take(positions)
-        return Targets(
-            torch.from_numpy(labels.index).to(device), torch.from_numpy(labels.age).to(device)
-        )
+    def targets(self, positions: np.ndarray, device: torch.device) -> dict[Task, Targets]:
+        """Return what the losses compare the outputs for some of the images with."""
+        own = {task: labels.take(positions) for task, labels in self.labels.items()}
+        return {
+            task: Targets(
+                torch.from_numpy(labels.index).to(device), torch.from_numpy(labels.age).to(device)
+            )
+            for task, labels in own.items()
+        }
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of a validation: mean loss; mean absolute error in years; share of right classes."""
+    """Of a validation.
+
+    Attributes
+    ----------
+    loss : float
+        The mean of what epochs are compared by.
+    measures : dict of str to float
+        ``validation_mae`` in years and ``validation_accuracy`` of age (or of its groups),
+        ``validation_gender_accuracy``: those of the network's tasks.
+    """
 
     loss: float
-    mae: float
-    accuracy: float
+    measures: dict[str, float]
 
 
 def validate(
     network: nn.Module,
-    head: Head,
-    loss: Callable[[torch.Tensor, Targets], torch.Tensor],
+    heads: Heads,
+    losses: TaskLosses,
     normalise: Normalise,
     images: Images,
     processes: Processes,
@@ -74,10 +85,10 @@ def validate(
     Parameters
     ----------
     network : torch.nn.Module
-        With the head in its place; it is set to evaluation mode.
-    head : Head
+        With the heads in their place; it is set to evaluation mode.
+    heads : Heads
         The network's.
-    loss : callable
+    losses : TaskLosses
         Of the raw outputs, float32 (n, k), and the targets.
     normalise : Normalise
         Makes the network's input of pixels.
@@ -98,18 +109,37 @@ def validate(
     parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
     rows = [images.rows[positions] for positions in parts]
     device = processes.device
-    sums = torch.zeros(4, dtype=torch.float64)
+    names = [name for spec in heads.specs for name in _measured(spec)]
+    sums = torch.zeros(2 + len(names), dtype=torch.float64)
     with exact_arithmetic():
         given = outputs(network, normalise, images.store, rows, device=device, precision=precision)
-        for positions, batch in zip(parts, given, strict=True):
+        for positions, (batch,) in zip(parts, given, strict=True):
             targets = images.targets(positions, device)
             with torch.inference_mode():
-                value = loss(batch, targets)
-                error = (head.ages(batch) - targets.age).abs().sum()
-                right = torch.zeros(())
-                if head.spec.kind != "regression":
-                    right = (head.probabilities(batch).argmax(1) == targets.index).sum()
+                value = losses.to_judge(batch, targets)
+                split = heads.split(batch)
+                found = [
+                    total
+                    for spec in heads.specs
+                    for total in _measure(heads.of(spec.task), split[spec.task], targets[spec.task])
+                ]
             n = len(positions)
-            sums += torch.tensor([float(value) * n, float(error), float(right), n]).double()
-    loss_sum, error_sum, right_sum, count = processes.total(sums.to(device)).tolist()
-    return Scores(loss_sum / count, error_sum / count, right_sum / count)
+            sums += torch.tensor([n, float(value) * n, *map(float, found)]).double()
+    count, loss_sum, *totals = processes.total(sums.to(device)).tolist()
+    return Scores(loss_sum / count, {n: t / count for n, t in zip(names, totals, strict=True)})
+
+
+def _measured(spec: HeadSpec) -> tuple[str, ...]:
+    if spec.task == "gender":
+        return ("validation_gender_accuracy",)
+    return ("validation_mae", "validation_accuracy")
+
+
+def _measure(head: Head, outputs: torch.Tensor, targets: Targets) -> list[torch.Tensor]:
+    """Return the sums over a batch of what `_measured` names."""
+    right = torch.zeros(())
+    if head.spec.kind != "regression":
+        right = (head.probabilities(outputs).argmax(1) == targets.index).sum()
+    if head.spec.task == "gender":
+        return [right]
+    return [(head.ages(outputs) - targets.age).abs().sum(), right]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from featx.backbones import create, get_backbone, list_backbones
 from featx.errors import FeatxError
-from featx.heads import Head, HeadSpec, attach_head
+from featx.heads import Head, HeadSpec, attach_heads
 
 YEARS = (0.0, 10.0, 20.0, 35.0, 60.0)
 
@@ -71,7 +71,7 @@ def test_a_head_goes_onto_every_backbone(name, kind):
     spec = HeadSpec(kind, () if kind == "regression" else YEARS, hidden=backbone.hidden)
     with torch.device("meta"):
         network = create(name)
-        attach_head(network, backbone, spec)
+        attach_heads(network, backbone, [spec])
         outputs = network(torch.zeros(2, 3, *backbone.preprocessing.input_size))
     assert outputs.shape == (2, spec.outputs)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from featx.backbones import create, get_backbone
-from featx.heads import HeadSpec, attach_head
+from featx.heads import HeadSpec, attach_heads
 
 PAPER = {"vgg16": 27_717_184, "resnet50": 23_867_786, "senet50": 26_296_944}
 OUTPUTS = (91, 63, 8, 3)  # IMDB and AgeDB, FG-NET, Adience, Adience in three groups
@@ -24,7 +24,7 @@ def network(name, outputs):
     )
     with torch.device("meta"):
         built = create(name)
-        attach_head(built, backbone, spec)
+        attach_heads(built, backbone, [spec])
     return built
 
 

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from featx.training.augmentation import Augment
-from featx.training.cascade_file import Augmentation
+from featx.training.stage_config import Augmentation
 
 EVERYTHING = Augmentation(
     flip=0.5,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from coral_pytorch.losses import corn_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, softmax
@@ -141,9 +142,12 @@ def test_coral(n, classes, seed):
 def test_corn_asks_each_question_only_of_images_that_pass_the_one_before(n, classes, seed):
     spec, outputs, index, age, _ = case("corn", n, classes, seed)
     total, terms = corn_total(outputs, index)
-    assert value("corn", spec, outputs, index, age) == pytest.approx(total / terms, rel=1e-4)
+    got = value("corn", spec, outputs, index, age)
+    assert got == pytest.approx(total / n, rel=1e-4)
+    theirs = corn_loss(torch.tensor(outputs), torch.from_numpy(index), classes)
+    assert got == pytest.approx(float(theirs) * terms / n, rel=1e-4)
     even = value("corn", spec, outputs, index, age, weights=np.full(classes, 0.7))
-    assert even == pytest.approx(total / terms, rel=1e-4)
+    assert even == pytest.approx(0.7 * total / n, rel=1e-4)
 
 
 @shapes
@@ -156,14 +160,28 @@ def test_l1_is_the_absolute_error(n, classes, seed):
 
 @shapes
 @settings(deadline=None, max_examples=25)
-def test_class_weights_weigh_images_as_torchs_cross_entropy_does(n, classes, seed):
+def test_class_weights_multiply_each_images_loss(n, classes, seed):
     spec, outputs, index, age, _ = case("cross-entropy", n, classes, seed)
     weights = np.random.default_rng(seed).uniform(0.1, 3, classes)
     torchs = torch.nn.functional.cross_entropy(
-        torch.tensor(outputs), torch.from_numpy(index), torch.tensor(weights)
+        torch.tensor(outputs), torch.from_numpy(index), torch.tensor(weights), reduction="sum"
     )
     got = value("cross-entropy", spec, outputs, index, age, weights)
-    assert got == pytest.approx(float(torchs), rel=1e-4)
+    assert got == pytest.approx(float(torchs) / n, rel=1e-4)
+
+
+@given(
+    seed=st.integers(0, 10**6), loss=st.sampled_from(sorted(KIND_OF_LOSS)), cut=st.integers(1, 8)
+)
+@settings(deadline=None, max_examples=40)
+def test_parts_of_a_batch_add_up_to_the_batch(seed, loss, cut):
+    """What processes and accumulated batches rely on, class weights included."""
+    spec, outputs, index, age, _ = case(loss, 9, 6, seed)
+    weights = None if loss == "l1" else np.random.default_rng(seed).uniform(0, 3, 6)
+    whole = value(loss, spec, outputs, index, age, weights)
+    parts = [slice(0, cut), slice(cut, 9)]
+    each = [value(loss, spec, outputs[p], index[p], age[p], weights) for p in parts]
+    assert whole == pytest.approx((cut * each[0] + (9 - cut) * each[1]) / 9, rel=1e-4, abs=1e-6)
 
 
 def test_gaussian_labels_sum_to_one_and_peak_at_the_age():

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from featx.errors import FeatxError
 from featx.manifest import new_table, write_table
-from featx.training.cascade_file import DataSpec, Filter
 from featx.training.data import balanced_weights, leave_out, split_stage, stage_samples
 from featx.training.order import epoch_batches, share
 from featx.training.samples import Labels, apply_filter, check_disjoint, label, read_samples
 from featx.training.split import clusters, split_off
+from featx.training.stage_config import DataSpec, Filter, Stage
 
 
 def table(n=12, **columns):
@@ -137,6 +137,10 @@ def test_clusters_are_the_connected_parts_of_who_shares_a_person_or_a_picture(
     assert {frozenset(np.flatnonzero(groups == g)) for g in set(groups)} == expected
 
 
+def target(data):
+    return Stage(name="target", data=data, epochs=1)
+
+
 def test_the_validation_share_is_of_clusters_and_drawn_by_the_seed(tmp_path):
     samples = read_samples([folder(tmp_path / "one")])
     train, held = split_off(samples, 0.25, seed=0)
@@ -148,7 +152,7 @@ def test_the_validation_share_is_of_clusters_and_drawn_by_the_seed(tmp_path):
 def test_an_empty_side_is_told(tmp_path):
     samples = read_samples([folder(tmp_path / "one", subject=["only"] * 12)])
     with pytest.raises(FeatxError, match=r"stage target: a validation share of 0\.2 of 1 subject"):
-        split_stage(samples, DataSpec(tables=("x",), validation=0.2), 0, "target")
+        split_stage(samples, target(DataSpec(tables=("x",), validation=0.2)), 0)
 
 
 def test_a_subject_in_both_named_splits_is_told(tmp_path):
@@ -157,14 +161,14 @@ def test_a_subject_in_both_named_splits_is_told(tmp_path):
     data = DataSpec.model_validate({"tables": ("x",), "validation": {"fold": ("1",)}})
     told = r"stage target: subject in the training images and in the validation images: s0, s1, s2"
     with pytest.raises(FeatxError, match=told):
-        split_stage(samples, data, 0, "target")
+        split_stage(samples, target(data), 0)
 
 
 def test_folds_that_are_not_there_are_told(tmp_path):
     samples = read_samples([folder(tmp_path / "one")])
     data = DataSpec.model_validate({"tables": ("x",), "validation": {"fold": ("7",)}})
     with pytest.raises(FeatxError, match="0 of 12 images are in the folds 7"):
-        split_stage(samples, data, 0, "target")
+        split_stage(samples, target(data), 0)
 
 
 def test_a_picture_on_both_sides_is_told(tmp_path):
