@@ -1,6 +1,7 @@
 """Networks by name, one architecture a file."""
 
 from featx.backbones import inception_resnet_v1, mobilefacenet, onet, resnet, senet, vgg
+from featx.backbones._options import Option
 from featx.backbones._registry import (
     Backbone,
     Preprocessing,
@@ -13,6 +14,7 @@ from featx.backbones._registry import (
 
 __all__ = [
     "Backbone",
+    "Option",
     "Preprocessing",
     "Weights",
     "create",
