@@ -1,6 +1,16 @@
 """Networks by name, one architecture a file."""
 
-from featx.backbones import inception_resnet_v1, mobilefacenet, onet, resnet, senet, vgg
+from featx.backbones import (
+    cross_modal,
+    inception_resnet_v1,
+    levi_hassner,
+    mobilefacenet,
+    onet,
+    resnet,
+    senet,
+    vgg,
+)
+from featx.backbones._growth import grow
 from featx.backbones._options import Option
 from featx.backbones._registry import (
     Backbone,
@@ -18,8 +28,11 @@ __all__ = [
     "Preprocessing",
     "Weights",
     "create",
+    "cross_modal",
     "get_backbone",
+    "grow",
     "inception_resnet_v1",
+    "levi_hassner",
     "list_backbones",
     "mobilefacenet",
     "onet",

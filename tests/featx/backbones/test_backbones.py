@@ -18,6 +18,13 @@ LAST_CONV = {
     "resnet50": (2048, 7, 7),
     "senet50": (2048, 7, 7),
     "vgg16": (512, 7, 7),
+    "levi_hassner": (384, 6, 6),
+    "levi_hassner_e2e": (384, 6, 6),
+    "levi_hassner_manual1_fc1": (384, 6, 6),
+    "levi_hassner_manual1_fc2": (384, 6, 6),
+    "levi_hassner_manual2_fc1": (384, 6, 6),
+    "levi_hassner_manual2_fc2": (384, 6, 6),
+    "levi_hassner_no_embedding": (384, 6, 6),
 }
 FIRST_CONV = {
     "inception_resnet_v1": 32,
@@ -26,6 +33,13 @@ FIRST_CONV = {
     "resnet50": 64,
     "senet50": 64,
     "vgg16": 64,
+    "levi_hassner": 96,
+    "levi_hassner_e2e": 96,
+    "levi_hassner_manual1_fc1": 96,
+    "levi_hassner_manual1_fc2": 96,
+    "levi_hassner_manual2_fc1": 96,
+    "levi_hassner_manual2_fc2": 96,
+    "levi_hassner_no_embedding": 96,
 }
 EMBEDDING = {
     "inception_resnet_v1": 512,
@@ -34,6 +48,13 @@ EMBEDDING = {
     "resnet50": 2048,
     "senet50": 2048,
     "vgg16": 4096,
+    "levi_hassner": 512,
+    "levi_hassner_e2e": 3072,
+    "levi_hassner_manual1_fc1": 512,
+    "levi_hassner_manual1_fc2": 512,
+    "levi_hassner_manual2_fc1": 1024,
+    "levi_hassner_manual2_fc2": 1024,
+    "levi_hassner_no_embedding": 512,
 }
 
 
