@@ -9,7 +9,12 @@ from featx.errors import FeatxError
 from featx.layers import LayerReader, resolve
 
 # torchvision's model pages and timm's results table, 1,000 classes
-PUBLISHED = {"vgg16": 138_357_544, "resnet50": 25_557_032, "senet50": 28_088_024}
+PUBLISHED = {
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+    "senet50": 28_088_024,
+    "vgg16": 138_357_544,
+}
 
 LAST_CONV = {
     "inception_resnet_v1": (1792, 3, 3),
@@ -25,6 +30,8 @@ LAST_CONV = {
     "levi_hassner_manual2_fc1": (384, 6, 6),
     "levi_hassner_manual2_fc2": (384, 6, 6),
     "levi_hassner_no_embedding": (384, 6, 6),
+    "residual_attention": (2048, 7, 7),
+    "resnet18": (512, 7, 7),
 }
 FIRST_CONV = {
     "inception_resnet_v1": 32,
@@ -40,6 +47,8 @@ FIRST_CONV = {
     "levi_hassner_manual2_fc1": 96,
     "levi_hassner_manual2_fc2": 96,
     "levi_hassner_no_embedding": 96,
+    "residual_attention": 64,
+    "resnet18": 64,
 }
 EMBEDDING = {
     "inception_resnet_v1": 512,
@@ -55,6 +64,8 @@ EMBEDDING = {
     "levi_hassner_manual2_fc1": 1024,
     "levi_hassner_manual2_fc2": 1024,
     "levi_hassner_no_embedding": 512,
+    "residual_attention": 2048,
+    "resnet18": 512,
 }
 
 
@@ -147,9 +158,10 @@ def test_bad_names():
 
 
 def test_imagenet_preprocessing_is_torchvisions():
-    from torchvision.models import ResNet50_Weights, VGG16_Weights
+    from torchvision.models import ResNet18_Weights, ResNet50_Weights, VGG16_Weights
 
-    for name, theirs in [("vgg16", VGG16_Weights), ("resnet50", ResNet50_Weights)]:
+    published = {"vgg16": VGG16_Weights, "resnet18": ResNet18_Weights, "resnet50": ResNet50_Weights}
+    for name, theirs in published.items():
         transform = theirs.IMAGENET1K_V1.transforms()
         ours = get_backbone(name).weights["imagenet"]
         assert ours.url == theirs.IMAGENET1K_V1.url
