@@ -1,6 +1,21 @@
 """Networks by name, one architecture a file."""
 
-from featx.backbones import inception_resnet_v1, mobilefacenet, onet, resnet, senet, vgg
+from featx.backbones import (
+    agenet,
+    cross_modal,
+    inception_resnet_v1,
+    lenet,
+    levi_hassner,
+    mobilefacenet,
+    multitask_cnn,
+    onet,
+    residual_attention,
+    resnet,
+    senet,
+    vgg,
+)
+from featx.backbones._growth import grow
+from featx.backbones._options import Option
 from featx.backbones._registry import (
     Backbone,
     Preprocessing,
@@ -13,15 +28,23 @@ from featx.backbones._registry import (
 
 __all__ = [
     "Backbone",
+    "Option",
     "Preprocessing",
     "Weights",
+    "agenet",
     "create",
+    "cross_modal",
     "get_backbone",
+    "grow",
     "inception_resnet_v1",
+    "lenet",
+    "levi_hassner",
     "list_backbones",
     "mobilefacenet",
+    "multitask_cnn",
     "onet",
     "register_backbone",
+    "residual_attention",
     "resnet",
     "senet",
     "vgg",

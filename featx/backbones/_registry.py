@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
 
 from torch import nn
 
+from featx.backbones._options import Option, full_name, read_options
 from featx.errors import unknown
 
-#: Builds a network in PyTorch's initial state; the argument is the number of classes of its
-#: classifier, None for the architecture's own default (or for no classifier, where it is optional).
-Builder = Callable[[int | None], nn.Module]
+#: Builds a network in its initial state; the argument is the number of classes of its classifier,
+#: None for the architecture's own default (or for no classifier, where it is optional). Options
+#: are given by keyword.
+Builder = Callable[..., nn.Module]
+
+#: Puts what another backbone's network (the second) has learned into a new network (the first).
+Growth = Callable[[nn.Module, nn.Module], None]
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,14 @@ class Backbone:
         The published sets by name.
     gender_classifier : str or None
         The module that tells gender, in fine-tuned networks that do.
+    frozen : tuple of str
+        Modules that no stage unlocks and that stay in evaluation mode while the rest trains.
+    grown_from : mapping of str to Growth
+        The backbones whose networks can become part of this one, and how; see `grow`.
+    options : mapping of str to Option
+        What the name can choose behind a colon; given to `build` by keyword.
+    adapt : callable or None
+        Takes the options by keyword and returns the fields of this entry that follow from them.
     """
 
     name: str
@@ -109,6 +123,10 @@ class Backbone:
     hidden: tuple[int, ...] = ()
     weights: Mapping[str, Weights] = field(default_factory=dict)
     gender_classifier: str | None = None
+    frozen: tuple[str, ...] = ()
+    grown_from: Mapping[str, Growth] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    adapt: Callable[..., Mapping[str, Any]] | None = None
 
 
 _BACKBONES: dict[str, Backbone] = {}
@@ -126,6 +144,10 @@ def register_backbone(
     head: str | None = None,
     hidden: tuple[int, ...] = (),
     weights: Mapping[str, Weights] | None = None,
+    frozen: tuple[str, ...] = (),
+    grown_from: Mapping[str, Growth] | None = None,
+    options: Mapping[str, Option] | None = None,
+    adapt: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Return a decorator that enters a builder into the registry; see `Backbone`."""
 
@@ -144,6 +166,10 @@ def register_backbone(
             head=head or classifier,
             hidden=hidden,
             weights=dict(weights or {}),
+            frozen=frozen,
+            grown_from=dict(grown_from or {}),
+            options=dict(options or {}),
+            adapt=adapt,
         )
         return build
 
@@ -156,16 +182,36 @@ def list_backbones() -> list[str]:
 
 
 def get_backbone(name: str) -> Backbone:
-    """Return what is registered under a name.
+    """Return what is registered under a name, which may carry options.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_backbones`, or one with options: ``agenet:conv_layers=4,filters=32``.
+
+    Returns
+    -------
+    Backbone
+        Its `name` is the shortest that says the same: defaults are left out and the order is the
+        backbone's own, so that a checkpoint is found again however its name was written.
 
     Raises
     ------
     FeatxError
-        If there is no such backbone; near matches are named.
+        If there is no such backbone or option (near matches are named), or a value is not allowed.
     """
-    if name not in _BACKBONES:
-        raise unknown("backbone", name, _BACKBONES)
-    return _BACKBONES[name]
+    base, colon, text = name.partition(":")
+    if base not in _BACKBONES:
+        raise unknown("backbone", base, _BACKBONES)
+    entry = _BACKBONES[base]
+    if not colon:
+        return entry
+    values = read_options(base, text, entry.options)
+    full = full_name(base, values, entry.options)
+    if full == base:
+        return entry
+    following = entry.adapt(**values) if entry.adapt else {}
+    return replace(entry, name=full, build=partial(entry.build, **values), **following)
 
 
 def create(name: str, classes: int | None = None) -> nn.Module:
@@ -174,13 +220,13 @@ def create(name: str, classes: int | None = None) -> nn.Module:
     Parameters
     ----------
     name : str
-        One of `list_backbones`.
+        As `get_backbone` takes it.
     classes : int, optional
         The number of classes of its classifier.
 
     Raises
     ------
     FeatxError
-        If there is no such backbone.
+        As `get_backbone`.
     """
     return get_backbone(name).build(classes).eval()

@@ -1,8 +1,9 @@
-"""ResNet-50, from torchvision."""
+"""ResNet-18 and ResNet-50, from torchvision."""
 
 from __future__ import annotations
 
 from torch import nn
+from torchvision.models import resnet18 as torchvision_resnet18
 from torchvision.models import resnet50 as torchvision_resnet50
 
 from featx.backbones._registry import Weights, register_backbone
@@ -24,6 +25,21 @@ def _imagenet(file: str, digits: str, version: str) -> Weights:
         licence="BSD-3-Clause",
         citation=CITATION,
     )
+
+
+@register_backbone(
+    "resnet18",
+    first_conv="relu",  # the stem's; blocks have their own
+    last_conv="layer4",
+    embedding="avgpool",
+    classifier="fc",
+    preprocessing=IMAGENET_224,
+    citation=CITATION,
+    weights={"imagenet": _imagenet("resnet18-f37072fd.pth", "f37072fd", "V1")},
+)
+def resnet18(classes: int | None = None) -> nn.Module:
+    """Build ResNet-18, 1,000 classes by default."""
+    return torchvision_resnet18(weights=None, num_classes=classes or 1000)
 
 
 @register_backbone(

@@ -9,30 +9,74 @@ from featx.errors import FeatxError
 from featx.layers import LayerReader, resolve
 
 # torchvision's model pages and timm's results table, 1,000 classes
-PUBLISHED = {"vgg16": 138_357_544, "resnet50": 25_557_032, "senet50": 28_088_024}
+PUBLISHED = {
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+    "senet50": 28_088_024,
+    "vgg16": 138_357_544,
+}
 
 LAST_CONV = {
+    "agenet": (1024, 8, 8),
     "inception_resnet_v1": (1792, 3, 3),
+    "lenet": (120, 25, 25),
+    "levi_hassner": (384, 6, 6),
+    "levi_hassner_e2e": (384, 6, 6),
+    "levi_hassner_manual1_fc1": (384, 6, 6),
+    "levi_hassner_manual1_fc2": (384, 6, 6),
+    "levi_hassner_manual2_fc1": (384, 6, 6),
+    "levi_hassner_manual2_fc2": (384, 6, 6),
+    "levi_hassner_no_embedding": (384, 6, 6),
     "mobilefacenet": (512, 7, 6),
+    "multitask_cnn": (64, 8, 8),
     "onet": (128, 3, 3),
+    "residual_attention": (2048, 7, 7),
+    "resnet18": (512, 7, 7),
     "resnet50": (2048, 7, 7),
     "senet50": (2048, 7, 7),
+    "shallow_gender": (64, 8, 8),
     "vgg16": (512, 7, 7),
 }
 FIRST_CONV = {
+    "agenet": 64,
     "inception_resnet_v1": 32,
+    "lenet": 6,
+    "levi_hassner": 96,
+    "levi_hassner_e2e": 96,
+    "levi_hassner_manual1_fc1": 96,
+    "levi_hassner_manual1_fc2": 96,
+    "levi_hassner_manual2_fc1": 96,
+    "levi_hassner_manual2_fc2": 96,
+    "levi_hassner_no_embedding": 96,
     "mobilefacenet": 64,
+    "multitask_cnn": 32,
     "onet": 32,
+    "residual_attention": 64,
+    "resnet18": 64,
     "resnet50": 64,
     "senet50": 64,
+    "shallow_gender": 32,
     "vgg16": 64,
 }
 EMBEDDING = {
+    "agenet": 128,
     "inception_resnet_v1": 512,
+    "lenet": 84,
+    "levi_hassner": 512,
+    "levi_hassner_e2e": 3072,
+    "levi_hassner_manual1_fc1": 512,
+    "levi_hassner_manual1_fc2": 512,
+    "levi_hassner_manual2_fc1": 1024,
+    "levi_hassner_manual2_fc2": 1024,
+    "levi_hassner_no_embedding": 512,
     "mobilefacenet": 128,
+    "multitask_cnn": 100,
     "onet": 256,
+    "residual_attention": 2048,
+    "resnet18": 512,
     "resnet50": 2048,
     "senet50": 2048,
+    "shallow_gender": 100,
     "vgg16": 4096,
 }
 
@@ -126,9 +170,10 @@ def test_bad_names():
 
 
 def test_imagenet_preprocessing_is_torchvisions():
-    from torchvision.models import ResNet50_Weights, VGG16_Weights
+    from torchvision.models import ResNet18_Weights, ResNet50_Weights, VGG16_Weights
 
-    for name, theirs in [("vgg16", VGG16_Weights), ("resnet50", ResNet50_Weights)]:
+    published = {"vgg16": VGG16_Weights, "resnet18": ResNet18_Weights, "resnet50": ResNet50_Weights}
+    for name, theirs in published.items():
         transform = theirs.IMAGENET1K_V1.transforms()
         ours = get_backbone(name).weights["imagenet"]
         assert ours.url == theirs.IMAGENET1K_V1.url

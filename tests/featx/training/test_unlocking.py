@@ -73,3 +73,53 @@ def test_a_step_moves_what_is_unlocked_and_nothing_else():
     owners = {name.rsplit(".", 1)[0] for name in statistics}
     assert owners  # normalisation that is unlocked keeps count
     assert owners <= {name.rsplit(".", 1)[0] for name in unlocked}
+
+
+@pytest.fixture
+def joined():
+    torch.manual_seed(0)
+    return get_backbone("levi_hassner_manual2_fc2"), create("levi_hassner_manual2_fc2")
+
+
+@pytest.mark.parametrize("what", ["all", "fc1", "conv1.pool", "head"])
+def test_frozen_modules_are_never_unlocked(joined, what):
+    entry, network = joined
+    names = unlock(network, entry, what)
+    assert names
+    assert not any(name.startswith("other.") for name in names)
+    assert not any(parameter.requires_grad for parameter in network.other.parameters())
+    if what == "fc1":
+        assert {name.split(".")[0] for name in names} == {"fc1", "fc2", "fc3", "head"}
+
+
+@pytest.mark.parametrize("what", ["other", "other.fc1"])
+def test_frozen_modules_cannot_be_asked_for(joined, what):
+    entry, network = joined
+    with pytest.raises(FeatxError, match=f"{what} cannot be unlocked"):
+        unlock(network, entry, what)
+
+
+def test_frozen_modules_stay_in_evaluation_mode_in_copies_and_wrappers_too(joined):
+    entry, network = joined
+    unlock(network, entry, "all")
+    wrapped = nn.Sequential(copy.deepcopy(network))  # as a wrapper of several processes does
+    training_mode(wrapped)
+    assert not any(module.training for module in wrapped[0].other.modules())
+    assert all(m.training for n, m in wrapped[0].named_modules() if not n.startswith("other"))
+
+
+def test_a_step_leaves_a_frozen_network_and_what_it_gives_as_they_were(joined):
+    entry, network = joined
+    before = copy.deepcopy(network.state_dict())
+    unlocked = set(unlock(network, entry, "all"))
+    network.to(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, 227, 227) * 60
+    with torch.no_grad():
+        embedding = network.other.embeddings(images)["fc2"]
+    training_mode(network)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, weight_decay=0.1)
+    network(images).square().mean().backward()
+    optimiser.step()
+    moved = {name for name, v in network.state_dict().items() if not torch.equal(v, before[name])}
+    assert moved == unlocked
+    assert torch.equal(network.other.embeddings(images)["fc2"], embedding)  # no dropout in it
