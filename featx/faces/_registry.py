@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from featx.errors import unknown
-from featx.faces import mtcnn
+from featx.faces import haar, mtcnn
 from featx.faces.face import Detector
 
 
@@ -41,6 +41,12 @@ _detectors: dict[str, DetectorEntry] = {
         mtcnn.settings,
         ("facenet-pytorch", "torch", "torchvision"),
         torch=True,
+    ),
+    "haar": DetectorEntry(
+        lambda _: haar.HaarDetector(),
+        haar.settings,
+        ("opencv-python-headless",),
+        landmarks=False,
     ),
 }
 
