@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from featx.errors import unknown
-from featx.faces import haar, mtcnn
+from featx.faces import dlib_detectors, haar, mtcnn
 from featx.faces.face import Detector
 
 
@@ -35,6 +36,8 @@ class DetectorEntry:
     torch: bool = False
 
 
+_DLIB = ("dlib-bin", "face_recognition_models")
+
 _detectors: dict[str, DetectorEntry] = {
     "mtcnn": DetectorEntry(
         mtcnn.MTCNNDetector,
@@ -47,6 +50,16 @@ _detectors: dict[str, DetectorEntry] = {
         haar.settings,
         ("opencv-python-headless",),
         landmarks=False,
+    ),
+    "dlib": DetectorEntry(
+        lambda _: dlib_detectors.DlibDetector(),
+        partial(dlib_detectors.settings, cnn=False),
+        _DLIB,
+    ),
+    "dlib-cnn": DetectorEntry(
+        lambda _: dlib_detectors.DlibDetector(cnn=True),
+        partial(dlib_detectors.settings, cnn=True),
+        _DLIB,
     ),
 }
 
