@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "featx needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[finetune,test,lint]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[finetune,haar,dlib,test,lint]'
 	touch $@
 
 demo: $(STAMP)

@@ -52,7 +52,8 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     "--detector",
     default="mtcnn",
     show_default=True,
-    help="mtcnn, or none for images that are crops already.",
+    help="mtcnn; dlib or dlib-cnn (featx[dlib]); haar (featx[haar]), which finds no landmarks, so "
+    "with --crop margin only; or none for images that are crops already.",
 )
 @click.option(
     "--without-rule",
@@ -62,7 +63,12 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     help="Do not apply this cleaning rule of the data set; repeatable. imdb-wiki has age, "
     "face-score, second-face and gender.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda or cuda:N; only mtcnn runs on a GPU.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Parallel processes. [default: by cores]")
 @click.option(
     "--max-pixels",

@@ -25,7 +25,16 @@ EXTRAS: dict[str, dict[str, str]] = {
         "optuna": "optuna",
         "tensorboard": "tensorboard",
     },
+    "haar": {"opencv-python-headless": "cv2", "pillow": "PIL"},
+    "dlib": {
+        "dlib-bin": "dlib",
+        "face_recognition_models": "face_recognition_models",
+        "pillow": "PIL",
+    },
 }
+
+#: Releases from which on a package no longer has what featx needs of it.
+_BELOW = {"opencv-python-headless": 5}
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,12 @@ class Finding:
 
 
 def findings() -> list[Finding]:
-    """Look at Python, the core packages, and the extras for extraction and fine-tuning."""
+    """Look at Python, the core packages, and those of the extras."""
     core = [_package(name, "pip install featx") for name in ("numpy", "scikit-learn", "h5py")]
+    remedies: dict[str, str] = {}
+    for extra, parts in EXTRAS.items():
+        for name in parts:
+            remedies.setdefault(name, install(extra))
     return [
         Finding(
             "python",
@@ -49,7 +62,7 @@ def findings() -> list[Finding]:
             "install Python 3.11 or newer",
         ),
         *core,
-        *(_package(name, install(extra)) for extra, parts in EXTRAS.items() for name in parts),
+        *(_package(name, remedy) for name, remedy in remedies.items()),
         _torch_works(),
     ]
 
@@ -67,9 +80,13 @@ def extra_of(module: str) -> str | None:
 
 def _package(name: str, remedy: str) -> Finding:
     try:
-        return Finding(name, True, importlib.metadata.version(name))
+        version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, False, "not installed", remedy)
+    below = _BELOW.get(name)
+    if below and int(version.partition(".")[0]) >= below:
+        return Finding(name, False, f"{version}, needed is one below {below}", remedy)
+    return Finding(name, True, version)
 
 
 #: torchvision's operators are missing where torch and torchvision are not a pair.

@@ -27,7 +27,7 @@ COLUMNS: tuple[str, ...] = (
     "status",
     "reason",  # why the status is not ok, or what is odd about the row
     "duplicate_of",  # the first image with the same bytes
-    "face_score",  # the detector's confidence, 0 to 1
+    "face_score",  # the detector's confidence, 0 to 1; empty where it has none
     "box_left",  # pixels of the upright source image
     "box_top",
     "box_right",

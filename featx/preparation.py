@@ -25,12 +25,13 @@ from featx.atomic import write_json
 from featx.crop_journal import CropJournal
 from featx.duplicates import conflicting, mark_duplicates
 from featx.errors import FeatxError
+from featx.faces._registry import detector_entry
 from featx.faces.cropper import CropSettings, crop_file
 from featx.manifest import STATUSES, read_table, write_table
 
 __all__ = ["CropSettings", "count", "prepare"]
 
-_LIBRARIES = ("featx", "facenet-pytorch", "torch", "torchvision", "pillow", "numpy")
+_LIBRARIES = ("featx", "pillow", "numpy")
 
 
 def prepare(
@@ -55,7 +56,8 @@ def prepare(
     settings : CropSettings, optional
         How to crop.
     device : str
-        ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:N"``.
+        ``"auto"`` (CUDA where there is one and the detector can use it), ``"cpu"``, ``"cuda"``,
+        ``"cuda:N"``.
     jobs : int, optional
         Parallel processes; the result does not depend on it. By default one a core, fewer for few
         images, at most 4 on a GPU.
@@ -77,7 +79,8 @@ def prepare(
     ------
     FeatxError
         If the folder is not empty (and not `resume`), in use, or made with other settings; if none
-        of the images is there, the device is not, or nothing can be written.
+        of the images is there, the device is not or the detector cannot use it, or nothing can be
+        written.
     """
     settings = settings or CropSettings()
     out = Path(out)
@@ -94,7 +97,7 @@ def prepare(
     done = len(first) - len(missing)
     if progress:
         progress(done, len(first))
-    device = _device(device) if settings.detector != "none" else "cpu"
+    device = _device(device, settings.detector)
     tasks = [(row, str(table.at[row, "path"]), str(out / crops[row])) for row in missing]
     with journal:
         for row, record in _crop_all(tasks, settings, device, _jobs(jobs, len(tasks), device)):
@@ -116,7 +119,7 @@ def prepare(
                 **(provenance or {}),
                 "settings": settings.describe(),
                 "device": device if missing else journal.former.get("device", device),
-                "versions": _versions(),
+                "versions": _versions(settings.detector),
                 **count(table),
                 "conflicting_duplicates": conflicting(table),
             },
@@ -227,7 +230,7 @@ def _crop_task(
 
 @contextlib.contextmanager
 def _one_thread(settings: CropSettings, device: str) -> Iterator[None]:
-    if settings.detector == "none" or device != "cpu":
+    if not _on_torch(settings.detector) or device != "cpu":
         yield
         return
     import torch
@@ -243,17 +246,29 @@ def _one_thread(settings: CropSettings, device: str) -> Iterator[None]:
 def _jobs(jobs: int | None, tasks: int, device: str) -> int:
     if jobs is None:
         cores = joblib.cpu_count() if device == "cpu" else min(4, joblib.cpu_count())
-        jobs = min(cores, math.ceil(tasks / 8))  # loading torch costs as much as several images
+        jobs = min(
+            cores, math.ceil(tasks / 8)
+        )  # loading a detector costs as much as several images
     elif jobs < 1:
         raise FeatxError(f"--jobs {jobs} is no number of processes; use 1 or more")
     return max(1, min(jobs, tasks))
 
 
-def _device(device: str) -> str:
-    if device == "cpu":
-        return device
+def _on_torch(detector: str) -> bool:
+    return detector != "none" and detector_entry(detector).torch
+
+
+def _device(device: str, detector: str) -> str:
+    if device == "cpu" or detector == "none":
+        return "cpu"
     if not re.fullmatch(r"auto|cuda(:\d+)?", device):
         raise FeatxError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N")
+    if not _on_torch(detector):
+        if device != "auto":
+            raise FeatxError(
+                f"--device {device}: detector {detector} runs on the CPU; use --device cpu"
+            )
+        return "cpu"
     try:
         import torch
     except ImportError as error:
@@ -269,11 +284,13 @@ def _device(device: str) -> str:
     return f"cuda:{number}"
 
 
-def _versions() -> dict[str, str]:
+def _versions(detector: str) -> dict[str, str]:
     versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
+    of_detector = detector_entry(detector).libraries if detector != "none" else ()
+    for name in (*_LIBRARIES, *of_detector):
         try:
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = featx.__version__ if name == "featx" else "not installed"
+        except importlib.metadata.PackageNotFoundError:  # or another package brings the module
+            unknown = "not installed by this name"
+            versions[name] = featx.__version__ if name == "featx" else unknown
     return versions

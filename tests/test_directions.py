@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 NO_TORCH = ["store", "manifest", "cluster", "errors", "atomic", "progress", "doctor"]
@@ -72,6 +73,17 @@ def test_help_of_the_torchless_commands_needs_no_torch(command):
     done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")
     assert done.returncode == 0, done.stderr
     assert "Usage: featx " + command in done.stdout
+
+
+@pytest.mark.parametrize(("detector", "module"), [("haar", "cv2"), ("dlib", "dlib")])
+def test_the_other_detectors_need_no_torch(detector, module, tmp_path):
+    pytest.importorskip(module, reason=f"{module} comes with featx[{detector}]")
+    Image.new("RGB", (50, 50)).save(tmp_path / "black.png")
+    arguments = ["prepare", "folder", str(tmp_path), "-o", str(tmp_path / "out")]
+    arguments += ["--detector", detector, "--crop", "margin"]
+    done = run_without(TORCH, f"from cli.main import main; main({arguments!r})")
+    assert done.returncode == 0, done.stderr
+    assert "no_face: 1 (1 no face found)" in done.stdout
 
 
 def test_help_imports_nothing_heavy():

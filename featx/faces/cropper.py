@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 
 from featx.atomic import writing
 from featx.errors import FeatxError, unknown
-from featx.faces._registry import create_detector, detector_names, detector_settings
+from featx.faces._registry import create_detector, detector_entry, detector_names
 from featx.faces.alignment import align, reference
 from featx.faces.cropping import crop_with_margin, fit
 from featx.faces.face import Face
@@ -30,7 +31,8 @@ class CropSettings:
     Parameters
     ----------
     crop : str
-        ``"aligned"`` (landmarks on the ArcFace reference) or ``"margin"`` (square about the box).
+        ``"aligned"`` (landmarks on the ArcFace reference, so not with ``haar``, which finds none)
+        or ``"margin"`` (square about the box).
     size : tuple of int, or None
         Height and width in pixels; by default 112, 112 for aligned crops and 224, 224 for those
         with a margin; with detector ``none`` each image keeps its own.
@@ -70,9 +72,18 @@ class CropSettings:
         height, width = self.size or (side, side)
         object.__setattr__(self, "size", (height, width))
         if self.crop == "aligned":
+            self._check_landmarks()
             reference(height, width)  # raises where there is none
         elif height != width:
             raise FeatxError(f"--size {height}x{width}: crops with a margin are square")
+
+    def _check_landmarks(self) -> None:
+        if not detector_entry(self.detector).landmarks:
+            others = [name for name in detector_names() if detector_entry(name).landmarks]
+            raise FeatxError(
+                f"--crop aligned needs landmarks, and detector {self.detector} finds none: "
+                f"use --crop margin, or --detector {', '.join(others[:-1])} or {others[-1]}"
+            )
 
     def describe(self) -> dict[str, Any]:
         """Return what determines the crops, as JSON values; equal where the crops would be."""
@@ -81,7 +92,7 @@ class CropSettings:
         if self.detector == "none":
             described["crop"] = "whole"
         else:
-            described["detector_settings"] = detector_settings(self.detector)
+            described["detector_settings"] = detector_entry(self.detector).settings()
         if described["crop"] != "margin":
             del described["margin"]
         return described
@@ -105,7 +116,8 @@ def crop_file(source: str, target: str, settings: CropSettings, device: str) -> 
     -------
     dict
         Columns of the image table: `status` (``ok``, ``no_face``, ``corrupt``), `reason`, and
-        where a face was found its score, box and landmarks (pixels, to 0.001).
+        where a face was found its box (pixels, to 0.001), and its score and landmarks where the
+        detector gives them.
 
     Raises
     ------
@@ -139,6 +151,8 @@ def crop_file(source: str, target: str, settings: CropSettings, device: str) -> 
 def _crop(image: Image.Image, face: Face, settings: CropSettings) -> Image.Image:
     assert settings.size is not None
     if settings.crop == "aligned":
+        if face.landmarks is None:
+            raise ValueError("the face has no landmarks")
         return align(image, face.landmarks, settings.size)
     return crop_with_margin(image, face.box, settings.margin, settings.size[0])
 
@@ -149,8 +163,8 @@ _detector = lru_cache(maxsize=1)(create_detector)  # one a process, its weights 
 def _detect(image: Image.Image, name: str, device: str) -> list[Face]:
     try:
         return _detector(name, device)(image)
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
         raise FeatxError(
             f"out of memory while detecting faces on {device}; use fewer --jobs, then --resume"
@@ -158,11 +172,12 @@ def _detect(image: Image.Image, name: str, device: str) -> list[Face]:
 
 
 def _columns(face: Face) -> dict[str, float]:
-    points = np.round(face.landmarks, 3)
-    box = np.round(face.box, 3)
-    columns = {"face_score": round(face.score, 6)}
-    for side, value in zip(("left", "top", "right", "bottom"), box, strict=True):
+    columns = {}
+    if not math.isnan(face.score):
+        columns["face_score"] = round(face.score, 6)
+    for side, value in zip(("left", "top", "right", "bottom"), np.round(face.box, 3), strict=True):
         columns[f"box_{side}"] = float(value)
-    for name, (x, y) in zip(LANDMARKS, points, strict=True):
-        columns |= {f"{name}_x": float(x), f"{name}_y": float(y)}
+    if face.landmarks is not None:
+        for name, (x, y) in zip(LANDMARKS, np.round(face.landmarks, 3), strict=True):
+            columns |= {f"{name}_x": float(x), f"{name}_y": float(y)}
     return columns

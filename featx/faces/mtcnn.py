@@ -10,6 +10,7 @@ from PIL import Image
 
 from featx.errors import FeatxError
 from featx.faces.face import Face
+from featx.faces.scaling import DETECTION_SIDE, back_to, rescaled
 
 #: What determines the result: the least face in pixels (of the possibly reduced image), the least
 #: scores of the three networks, and the ratio of neighbouring scales of the image pyramid.
@@ -20,8 +21,16 @@ FACTOR = 0.709
 #: Width of the border that the image is given, as a share of its long side.
 BORDER = 0.25
 
-#: The long side, in pixels, beyond which faces are looked for in a smaller copy.
-DETECTION_SIDE = 1280
+
+def settings() -> dict[str, object]:
+    """Return what determines the result, as JSON values."""
+    return {
+        "thresholds": list(THRESHOLDS),
+        "min_face": MIN_FACE,
+        "factor": FACTOR,
+        "detection_side": DETECTION_SIDE,
+        "border": BORDER,
+    }
 
 
 class MTCNNDetector:
@@ -62,19 +71,14 @@ class MTCNNDetector:
         The memory and time of a very large image are bounded by looking in a copy whose long side
         is `DETECTION_SIDE` pixels.
         """
-        scale = min(1.0, DETECTION_SIDE / max(image.size))
-        if scale < 1:
-            small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            reduced = image.resize(small, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        else:
-            reduced = image
+        reduced = rescaled(image)
         if min(reduced.size) < MIN_FACE:
             return []  # the pyramid would have no level, which MTCNN does not survive
         boxes, scores, landmarks = self._detect(np.array(reduced))
         if boxes is None:
             return []
         boxes, landmarks = boxes.astype(float), landmarks.astype(float)  # from dtype object
-        to_image = np.array([image.width / reduced.width, image.height / reduced.height])
+        to_image = back_to(image, reduced)
         return [
             Face(
                 box * np.tile(to_image, 2),

@@ -1,9 +1,11 @@
+import importlib.metadata
 import importlib.util
 import json
 import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from cli.doctor import doctor
@@ -29,9 +31,32 @@ def test_every_extra_of_the_package_is_looked_at():
     for extra, parts in checks.EXTRAS.items():
         named = {re.match(r"[\w-]+", line)[0].lower() for line in declared[extra]} - {"featx"}
         assert named == {name.lower() for name in parts}, extra
-        assert all(importlib.util.find_spec(module) for module in parts.values())
+        for name, module in parts.items():
+            if checks._package(name, "").ok:  # an extra may be absent
+                assert importlib.util.find_spec(module), name
     assert checks.extra_of("torch.nn") == "extract"
+    assert checks.extra_of("cv2") == "haar"
+    assert checks.extra_of("dlib") == "dlib"
     assert checks.extra_of("numpy") is None
+
+
+def test_no_package_is_told_twice_and_each_has_its_extra(monkeypatch):
+    monkeypatch.setattr(checks, "_torch_works", lambda: checks.Finding("torch device", True, ""))
+    monkeypatch.setattr(checks, "_package", lambda name, how: checks.Finding(name, False, "", how))
+    found = {finding.name: finding.remedy for finding in checks.findings()}
+    assert len(found) == len(checks.findings())
+    assert found["opencv-python-headless"] == "pip install 'featx[haar]'"
+    assert found["dlib-bin"] == found["face_recognition_models"] == "pip install 'featx[dlib]'"
+    assert found["pillow"] == "pip install 'featx[extract]'"
+
+
+@pytest.mark.parametrize(("version", "ok"), [("4.14.0.94", True), ("5.0.0.93", False)])
+def test_opencv_5_has_no_cascades(monkeypatch, version, ok):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    finding = checks._package("opencv-python-headless", "pip install 'featx[haar]'")
+    assert finding.ok == ok
+    assert finding.detail.startswith(version)
+    assert finding.remedy == ("" if ok else "pip install 'featx[haar]'")
 
 
 def test_a_package_that_is_not_there():

@@ -286,6 +286,17 @@ def test_the_detector_s_failure_is_a_row_s_fate(tmp_path, monkeypatch):
     assert table[["status", "reason"]].values.tolist() == [["no_face", "detector failed: odd"]]
 
 
+def test_no_memory_for_detecting_stops_the_run(tmp_path, monkeypatch):
+    from featx.faces import cropper
+
+    def fail(name, device):
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(cropper, "_detector", fail)
+    with pytest.raises(FeatxError, match="out of memory while detecting faces on cpu; use fewer"):
+        prepare(pictures(tmp_path / "in", 1), tmp_path / "out", device="cpu", jobs=1)
+
+
 def test_names_of_crops():
     ids = [
         "001A02",
@@ -318,6 +329,7 @@ def test_names_of_crops():
         ({"detector": "mtcn"}, "did you mean mtcnn"),
         ({"crop": "margin", "size": (10, 20)}, "square"),
         ({"size": (100, 90)}, "112x96"),
+        ({"detector": "haar"}, "haar finds none: use --crop margin, or --detector dlib, dlib-cnn"),
         ({"margin": float("nan")}, "margin"),
         ({"max_pixels": 0}, "no image"),
     ],
