@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from featx.training.cascade import start_network
 from featx.training.data import names_tables, split_stage
 from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
-from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.samples import bounds, check_disjoint, label
 from featx.training.stage import NETWORK, run_stage
@@ -34,7 +33,7 @@ from regress.regressors import make_regressor
 
 def _parent(plan: EndToEnd, weights: str) -> LoadedNetwork:
     if weights:
-        return load_network(plan.cascade.backbone, weights)
+        return load_network(plan.early[-1].backbone, weights)
     return start_network(plan.cascade)
 
 
@@ -91,7 +90,7 @@ def _fold(
     where = Processes(0, 1, resolve_device(device))
     folder = out / "folds" / fold_stem(fold.name)
     network = run_stage(
-        StagePlan(plan.target.number, stage, data, plan.target.seed),
+        replace(plan.target, data=data),
         parent,
         folder,
         where,

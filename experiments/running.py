@@ -171,7 +171,11 @@ def _from_shared_stages(plan: EndToEnd, settings: Settings) -> EndToEnd:
         return plan
     weights = _train(plan.cascade, plan.early, settings)
     reduced = plan.cascade.model_copy(
-        update={"weights": str(weights.absolute()), "stages": plan.cascade.stages[-1:]}
+        update={
+            "backbone": plan.early[-1].backbone,
+            "weights": str(weights.absolute()),
+            "stages": plan.cascade.stages[-1:],
+        }
     )
     only = [fold.name for fold in plan.folds]
     return plan_end_to_end(reduced, plan.protocol, only=only)
@@ -197,8 +201,9 @@ def _regress(row: Row, experiment: Experiment, settings: Settings) -> Path:
         cascade = _cascade(row, experiment, settings)
         count = 1 + [stage.name for stage in cascade.stages].index(str(row.after))
         shortened = cascade.model_copy(update={"stages": cascade.stages[:count]})
-        backbone = cascade.backbone
-        weights = str(_train(shortened, plan_stages(shortened), settings))
+        plans = plan_stages(shortened)
+        backbone = plans[-1].backbone
+        weights = str(_train(shortened, plans, settings))
     else:
         backbone, weights = _network(row, settings)
         beside = settings.data / weights

@@ -14,7 +14,7 @@ from featx.backbones import (
     senet,
     vgg,
 )
-from featx.backbones._growth import grow
+from featx.backbones._growth import check_growth, grow
 from featx.backbones._options import Option
 from featx.backbones._registry import (
     Backbone,
@@ -32,6 +32,7 @@ __all__ = [
     "Preprocessing",
     "Weights",
     "agenet",
+    "check_growth",
     "create",
     "cross_modal",
     "get_backbone",

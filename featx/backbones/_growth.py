@@ -9,6 +9,23 @@ from featx.backbones._registry import create, get_backbone
 from featx.errors import FeatxError, unknown
 
 
+def check_growth(backbone: str, parent_backbone: str) -> None:
+    """See whether a network of one backbone can grow out of another's.
+
+    Raises
+    ------
+    FeatxError
+        If there is no such backbone, or no way from one to the other; near matches are named.
+    """
+    entry, former = get_backbone(backbone), get_backbone(parent_backbone)
+    if not entry.grown_from:
+        raise FeatxError(
+            f"{entry.name} does not grow out of another network; start it from --weights instead"
+        )
+    if former.name not in entry.grown_from:
+        raise unknown(f"network to grow {entry.name} from", former.name, entry.grown_from)
+
+
 def grow(backbone: str, parent: nn.Module, parent_backbone: str, seed: int = 0) -> nn.Module:
     """Build a network of one backbone around the network of another.
 
@@ -33,13 +50,8 @@ def grow(backbone: str, parent: nn.Module, parent_backbone: str, seed: int = 0) 
     FeatxError
         If there is no such backbone, or no way from one to the other; near matches are named.
     """
+    check_growth(backbone, parent_backbone)
     entry, former = get_backbone(backbone), get_backbone(parent_backbone)
-    if not entry.grown_from:
-        raise FeatxError(
-            f"{entry.name} does not grow out of another network; start it from --weights instead"
-        )
-    if former.name not in entry.grown_from:
-        raise unknown(f"network to grow {entry.name} from", former.name, entry.grown_from)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = create(entry.name)

@@ -21,6 +21,7 @@ LEVI_HASSNER_227 = Preprocessing(
     input_size=(227, 227),
     mean=(114.895847746, 87.7689143744, 78.4263377603),
     std=(1.0, 1.0, 1.0),
+    frame=(256, 256),
 )
 
 #: The modules of the trunk, in the order of the forward pass.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from featx import __version__
-from featx.backbones import get_backbone
+from featx.backbones import check_growth, get_backbone
 from featx.errors import FeatxError
 from featx.training.cascade_file import Cascade, describe
 from featx.training.data import (
@@ -32,6 +32,8 @@ class StagePlan:
     ----------
     number : int
         From 1.
+    backbone : str
+        Of the stage's network.
     stage : Stage
         With paths resolved.
     data : StageData
@@ -41,6 +43,7 @@ class StagePlan:
     """
 
     number: int
+    backbone: str
     stage: Stage
     data: StageData
     seed: int
@@ -68,6 +71,7 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
         not cover its images.
     """
     plans = []
+    backbone = cascade.backbone
     for number, stage in enumerate(cascade.stages, start=1):
         data = resolve_paths(stage.data, partial(beside, cascade.folder))
         try:
@@ -78,11 +82,23 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
         whole = number == len(cascade.stages) and not split_last
         resolved = stage.model_copy(update={"data": data})
         split = StageData(samples, None) if whole else split_stage(samples, resolved, seed)
-        plan = StagePlan(number, resolved, split, seed)
-        specs = head_specs(resolved, split.train, get_backbone(cascade.backbone))
+        backbone = _next_backbone(stage, backbone)
+        plan = StagePlan(number, backbone, resolved, split, seed)
+        specs = head_specs(resolved, split.train, get_backbone(backbone))
         stage_labels(resolved, split, specs)  # told now rather than after hours of other stages
         plans.append(plan)
     return plans
+
+
+def _next_backbone(stage: Stage, before: str) -> str:
+    """Return the backbone of a stage's network, which may grow out of that of the one before."""
+    if stage.backbone is None:
+        return before
+    try:
+        check_growth(stage.backbone, before)
+    except FeatxError as error:
+        raise FeatxError(f"stage {stage.name}: {error}") from None
+    return get_backbone(stage.backbone).name
 
 
 def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:

@@ -14,6 +14,7 @@ import torch
 
 from featx import __version__
 from featx.atomic import write_json
+from featx.backbones import get_backbone, grow
 from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
 from featx.heads import Heads, attach_heads
@@ -83,6 +84,7 @@ def run_stage(
         If the folder holds another run's work, or training fails (see `StageTraining`).
     """
     key = stage_key(plan, parent, processes.count)
+    parent = grown(plan, parent)
     result = folder / NETWORK
     finished = _finished(result, parent, key, resume)
     if finished is not None:
@@ -151,6 +153,23 @@ def run_stage(
         (folder / STATE).unlink(missing_ok=True)
     processes.wait()
     return load_network(parent.backbone.name, str(result))
+
+
+def grown(plan: StagePlan, parent: LoadedNetwork) -> LoadedNetwork:
+    """Return what a stage starts from: its parent, or a network that has taken the parent over."""
+    if plan.stage.backbone is None:
+        return parent
+    module = grow(plan.backbone, parent.module, parent.backbone.name, plan.seed)
+    backbone = get_backbone(plan.backbone)
+    return replace(
+        parent,
+        module=module,
+        backbone=backbone,
+        preprocessing=backbone.preprocessing,
+        has_head=False,
+        classes=(),
+        heads=(),
+    )
 
 
 def prepare_network(plan: StagePlan, parent: LoadedNetwork) -> tuple[torch.nn.Module, Heads]:

@@ -11,7 +11,7 @@ from torch import nn
 from featx.backbones import create, get_backbone
 from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
-from featx.heads import HeadSpec, attach_head
+from featx.heads import HeadSpec, attach_heads
 from featx.layers import LayerReader, resolve
 from featx.weights import load_network
 
@@ -104,7 +104,7 @@ def test_a_checkpoint_is_found_again_however_its_name_is_written(tmp_path):
     backbone = get_backbone(SEARCHED)
     torch.manual_seed(0)
     network = create(SEARCHED)
-    attach_head(network, backbone, spec)
+    attach_heads(network, backbone, [spec])
     description = {
         "backbone": backbone.name,
         "head": spec.describe(),

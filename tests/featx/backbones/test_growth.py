@@ -7,7 +7,7 @@ import torch
 
 from featx.backbones import create, cross_modal, get_backbone, grow
 from featx.errors import FeatxError
-from featx.heads import HeadSpec, attach_head
+from featx.heads import HeadSpec, attach_heads
 
 GENDER = HeadSpec("softmax", (0.0, 1.0))
 
@@ -21,7 +21,7 @@ def fine_tuned(name):
     """Return a network as a stage leaves it, with weights unlike those of any other seed."""
     torch.manual_seed(7)
     network = create(name)
-    attach_head(network, get_backbone(name), GENDER)
+    attach_heads(network, get_backbone(name), [GENDER])
     return network
 
 

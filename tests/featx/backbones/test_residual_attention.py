@@ -9,7 +9,7 @@ from torch import nn
 from featx.backbones import create, get_backbone
 from featx.backbones.residual_attention import ResidualUnit
 from featx.errors import FeatxError
-from featx.heads import HeadSpec, attach_head
+from featx.heads import HeadSpec, attach_heads
 
 MASKS = [f"attention{number}.mask" for number in (1, 2, 3)]
 
@@ -107,7 +107,7 @@ def test_other_sizes_fit(size):
     assert backbone.preprocessing.mean == get_backbone("residual_attention").preprocessing.mean
     with torch.device("meta"):
         network = create(name)
-        attach_head(network, backbone, HeadSpec("softmax", (1.0, 2.0)))
+        attach_heads(network, backbone, [HeadSpec("softmax", (1.0, 2.0))])
     names = [*MASKS, backbone.last_conv, "head"]
     quarter = size // 4
     assert shapes(network, names, size) == [

@@ -38,11 +38,11 @@ def by_hand(made, changes, *, accumulate=1, clip=None):
     (plan,) = plan_stages(cascade)
     parent = start_network(cascade)
     torch.manual_seed(plan.seed)
-    network, head, _ = prepare_network(plan, parent)
-    own = {id(parameter) for parameter in head.parameters()}
+    network, heads = prepare_network(plan, parent)
+    own = {id(parameter) for parameter in heads.parameters()}
     body = [parameter for parameter in network.parameters() if id(parameter) not in own]
     optimiser = torch.optim.SGD(
-        [{"params": body, "lr": 0.002}, {"params": list(head.parameters()), "lr": 0.01}],
+        [{"params": body, "lr": 0.002}, {"params": list(heads.parameters()), "lr": 0.01}],
         momentum=0.8,
         weight_decay=0.01,
     )
