@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
 from featx.heads import Task
 from featx.training.cascade_file import Cascade
+from featx.training.data import StageData
 from featx.training.planning import StagePlan, plan_stages
 from featx.training.samples import check_disjoint
 from featx.views import View
@@ -122,7 +124,9 @@ def plan_end_to_end(
         with the target; if there is no fold of a name; if regressors are to learn age groups.
     """
     *early, target = plan_stages(cascade, split_last=False)
-    samples = target.data.train
+    # folds share the pixels of the target's images: a filter may have left out some that were read
+    samples = replace(target.data.train, positions=np.arange(len(target.data.train)))
+    target = replace(target, data=StageData(samples, None))
     for plan in early:
         for side in (plan.data.train, plan.data.validation):
             if side is not None:

@@ -191,3 +191,20 @@ def test_compare_takes_networks_and_regressors_together(made):
     run(made, plan(made, regressors=["mean"]))
     comparison = compare(find_runs([made / "out" / "runs"]), seed=0)
     assert len(comparison.names) == 2
+
+
+def test_a_filter_of_the_target_leaves_each_fold_its_own_images(made):
+    """Images that the filter left out shift nobody: as if they had never been in the table."""
+    from safetensors.torch import load_file
+
+    filtered = "stages.0.data.filter={age: [20, 60]}"
+    changes = ["stages.0.data.validation=null", "stages.0.epochs=1"]
+    run(made, plan(made, *changes, filtered, only=["0"]), out="one", keep_networks=True)
+    table = pd.read_csv(made / "made" / "images.csv", dtype={"subject": str, "fold": str})
+    assert (table["age"] < 20).any()
+    table[table["age"] >= 20].to_csv(made / "made" / "images.csv", index=False)
+    run(made, plan(made, *changes, only=["0"]), out="two", keep_networks=True)
+    one, two = (
+        load_file(made / out / "folds" / "0" / "network.safetensors") for out in ("one", "two")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
