@@ -16,15 +16,21 @@ def experiment() -> None:
 
 
 @experiment.command("list")
-def list_experiments() -> None:
-    """List the experiments and what they need."""
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The folder that holds data/ and weights/. [default: the current one]",
+)
+def list_experiments(data: Path) -> None:
+    """List the experiments, and what they need: is it there (+) or not (-), and how to get it."""
     from experiments.experiment_file import experiment_names, read_experiment
 
     for name in experiment_names():
         settled = read_experiment(name)
         click.echo(f"{name}: {settled.title}")
         for path, how in settled.needs.items():
-            click.echo(f"    {path}: {how}")
+            click.echo(f"    {'+' if (data / path).exists() else '-'} {path}: {how}")
 
 
 @experiment.command()
@@ -50,6 +56,11 @@ def list_experiments() -> None:
 @click.option("--time-budget", type=Duration(), help="Depart from auto-sklearn's time a fold.")
 @click.option("--run-time-limit", type=Duration(), help="Depart from auto-sklearn's time a model.")
 @click.option("--search-space", type=click.Choice(["default", "fast"]), help="Of auto-sklearn.")
+@click.option(
+    "--smoke",
+    is_flag=True,
+    help="Only see that it runs: drawn faces for the data, one epoch a stage, one fold.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True)
 @long_work
@@ -60,6 +71,7 @@ def run(
     rows: tuple[str, ...],
     folds: tuple[str, ...],
     changes: tuple[str, ...],
+    smoke: bool,
     device: str,
     jobs: int,
     resume: bool,
@@ -79,6 +91,11 @@ def run(
     from experiments.running import Settings, missing_needs, run_experiment
 
     settled = read_experiment(name)
+    if smoke:
+        from experiments.smoke import make_data
+
+        data = output / "drawn"
+        make_data(settled, data)
     if seed:
         changes = (*changes, f"seed={seed}")
     settings = Settings(
@@ -90,6 +107,7 @@ def run(
         device,
         jobs,
         click.echo,
+        smoke,
     )
     if dry_run:
         for row in settled.rows:

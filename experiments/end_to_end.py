@@ -24,6 +24,7 @@ from featx.progress import tracking
 from featx.provenance import prepared
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import describe
+from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK
 from featx.weights import LoadedNetwork
@@ -40,6 +41,7 @@ def run_end_to_end(
     jobs: int = 1,
     resume: bool = False,
     keep_networks: bool = False,
+    stages: Path | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
@@ -59,6 +61,9 @@ def run_end_to_end(
         Keep finished stages and folds.
     keep_networks : bool
         Keep each fold's network file; without it only its predictions stay.
+    stages : Path, optional
+        Where the networks of stages are kept that each fold trains before the target; below `out`
+        by default. Runs that have stages in common share them there.
 
     Returns
     -------
@@ -84,7 +89,10 @@ def run_end_to_end(
     todo = [fold for fold in plan.folds if not all(fold.name in found for found in done)]
     failed: dict[str, str] = {}
     tasks = (
-        (plan, weights, fold, out, device, key, keep_networks, progress and jobs == 1)
+        (
+            *(plan, weights, fold, out, stages or out / "stages", device, key),
+            *(keep_networks, progress and jobs == 1),
+        )
         for fold in todo
     )
     with tracking("folds", len(plan.folds), "fold", len(plan.folds) - len(todo)) as advance:
@@ -95,20 +103,16 @@ def run_end_to_end(
     return [_publish(plan, method, parent, out, key, failed) for method in plan.methods]
 
 
+def _stage_source(plan: StagePlan) -> list[Any]:
+    """Return what a stage's networks are computed from, beside their parent and their fold."""
+    stage = describe(plan.stage)
+    stage["data"].pop("tables", None)  # where they lie; the digest tells what they hold
+    return [stage, plan.seed, plan.data.digest()]
+
+
 def _key(plan: EndToEnd, parent: LoadedNetwork) -> str:
-    target = describe(plan.target.stage)
-    target["data"].pop("tables", None)
-    source = [
-        FORMAT,
-        __version__,
-        parent.sha256,
-        target,
-        plan.protocol,
-        plan.seed,
-        plan.target.seed,
-        plan.split,
-        plan.target.data.digest(),
-    ]
+    stages = [_stage_source(each) for each in (*plan.repeated, plan.target)]
+    source = [FORMAT, __version__, parent.sha256, plan.protocol, plan.seed, plan.split, stages]
     return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()
 
 

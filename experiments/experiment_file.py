@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError, unknown
+from featx.heads import Task
 from featx.training.yaml_errors import tell_errors
 from featx.training.yaml_lines import read_yaml
 from featx.training.yaml_part import Part
+from featx.views import View
 
 FOLDER = Path(__file__).parent
 
@@ -28,6 +30,8 @@ Measure = Literal[
     "one_off",
     "one_off_mean_of_folds",
     "one_off_sd_of_folds",
+    "aabd",
+    "mae_expected_value",
 ]
 
 
@@ -49,8 +53,15 @@ class Row(Part):
         As in the paper.
     cascade : str or None
         A cascade file. Without `regression` its last stage is trained once a fold.
+    changes : tuple of str
+        What the row changes in the cascade file, as for ``featx finetune --set``.
     after : str or None
-        With `regression`: the stage after which the cascade's network is taken.
+        The stage after which the cascade ends; needed with `regression`.
+    task, view
+        What is looked at of a network's own predictions: ``age`` or ``gender``, and the crops that
+        are averaged over, one of its target stage's `views`.
+    ensemble : tuple of str or None
+        In place of a cascade: the rows of this table whose probabilities are averaged.
     backbone, weights : str or None
         With `regression`, and in place of a cascade: a network as it is.
     folds : tuple of str or None
@@ -63,7 +74,11 @@ class Row(Part):
 
     name: str
     cascade: str | None = None
+    changes: tuple[str, ...] = ()
     after: str | None = None
+    task: Task = "age"
+    view: View = "centre"
+    ensemble: tuple[str, ...] | None = None
     backbone: str | None = None
     weights: str | None = None
     regression: Regression | None = None
@@ -75,12 +90,14 @@ class Row(Part):
     @model_validator(mode="after")
     def _one_network(self) -> Row:
         own = self.backbone is not None and self.weights is not None
-        if own == (self.cascade is not None):
-            raise ValueError("give either a cascade or both backbone and weights")
-        if self.regression is None and own:
+        if [own, self.cascade is not None, self.ensemble is not None].count(True) != 1:
+            raise ValueError("give a cascade, or both backbone and weights, or an ensemble")
+        if own and self.regression is None:
             raise ValueError("a network as it is needs a regression")
-        if (self.after is not None) != (self.regression is not None and not own):
+        if self.cascade and self.regression and self.after is None:
             raise ValueError("after: says which stage's network a regression takes of a cascade")
+        if self.after is not None and self.cascade is None:
+            raise ValueError("after: says where a cascade ends, and there is none")
         return self
 
 
@@ -112,6 +129,10 @@ class Experiment(Part):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two rows are named {name!r}")
+        for number, row in enumerate(rows):
+            for member in row.ensemble or ():
+                if member not in names[:number]:
+                    raise ValueError(f"{row.name}: there is no row {member!r} before it")
         return rows
 
 

@@ -18,17 +18,27 @@ from featx.errors import FeatxError
 from featx.heads import Heads
 from featx.layers import resolve
 from featx.training.cascade import start_network
-from featx.training.data import names_tables, split_stage
+from featx.training.data import StageData, leave_out, names_tables, split_stage
 from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
+from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
-from featx.training.samples import bounds, check_disjoint, label
-from featx.training.stage import NETWORK, run_stage
+from featx.training.samples import Samples, bounds, check_disjoint, label
+from featx.training.stage import NETWORK, run_stage, start_preprocessing
 from featx.weights import LoadedNetwork, load_network
 from regress.evaluate import plain
 from regress.predictions import finished_folds, fold_stem, write_failure, write_fold
 from regress.protocols import Fold
 from regress.regressors import make_regressor
+
+
+def _split(plan: StagePlan, samples: Samples, test: Samples, fold: Fold) -> StageData:
+    """Split a fold's images of a stage, and prove them apart from its test images."""
+    data = split_stage(samples, plan.stage, plan.seed)
+    for side in (data.train, data.validation):
+        if side is not None:
+            check_disjoint(side, test, f"the test of fold {fold.name}")
+    return data
 
 
 def _parent(plan: EndToEnd, weights: str) -> LoadedNetwork:
@@ -50,6 +60,7 @@ def run_fold(
     weights: str,
     fold: Fold,
     out: Path,
+    stages: Path,
     device: str,
     key: str,
     keep_network: bool,
@@ -57,7 +68,7 @@ def run_fold(
 ) -> tuple[str, str | None]:
     """Train one fold's network and write every method's predictions of its test images."""
     try:
-        _fold(plan, weights, fold, out, device, key, keep_network, progress)
+        _fold(plan, weights, fold, out, stages, device, key, keep_network, progress)
     except Exception as error:  # one failed fold must not lose the others
         reason = str(error) if isinstance(error, FeatxError) else f"{type(error).__name__}: {error}"
         text = " ".join(reason.split())
@@ -73,21 +84,25 @@ def _fold(
     weights: str,
     fold: Fold,
     out: Path,
+    stages: Path,
     device: str,
     key: str,
     keep_network: bool,
     progress: bool,
 ) -> None:
     start = time.perf_counter()
-    parent = _parent(plan, weights)
     samples, stage = plan.target.data.train, plan.target.stage
-    data = split_stage(samples.take(fold.train), stage, plan.target.seed)
     test = samples.take(fold.test)
-    for side in (data.train, data.validation):
-        if side is not None:
-            check_disjoint(side, test, f"the test of fold {fold.name}")
-    store = _decoded(tuple(samples.files), parent.preprocessing)
     where = Processes(0, 1, resolve_device(device))
+    parent = _parent(plan, weights)
+    for earlier in plan.repeated:
+        rest = leave_out(earlier.data.train, test)
+        own = replace(earlier, data=_split(earlier, rest, test, fold))
+        # named by all that determines it: other runs in this folder share it
+        name = f"{own.stage.name}-{stage_key(own, parent, where.count)[:12]}"
+        parent = run_stage(own, parent, stages / name, where, resume=True, progress=progress)
+    data = _split(plan.target, samples.take(fold.train), test, fold)
+    store = _decoded(tuple(samples.files), start_preprocessing(plan.target, parent))
     folder = out / "folds" / fold_stem(fold.name)
     network = run_stage(
         replace(plan.target, data=data),

@@ -66,6 +66,8 @@ class EndToEnd:
         As read.
     early : list of StagePlan
         Run once.
+    repeated : list of StagePlan
+        Run before the target in every fold, which leaves its test subjects out of their data.
     target : StagePlan
         Its data is the whole target set; each fold takes its part of it.
     images : pandas.DataFrame
@@ -84,6 +86,7 @@ class EndToEnd:
     protocol: str
     seed: int
     early: list[StagePlan]
+    repeated: list[StagePlan]
     target: StagePlan
     images: pd.DataFrame
     folds: list[Fold]
@@ -123,7 +126,8 @@ def plan_end_to_end(
         As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
         with the target; if there is no fold of a name; if regressors are to learn age groups.
     """
-    *early, target = plan_stages(cascade, split_last=False)
+    plans = plan_stages(cascade, split=cascade.n_early)
+    early, repeated, target = plans[: cascade.n_early], plans[cascade.n_early : -1], plans[-1]
     # folds share the pixels of the target's images: a filter may have left out some that were read
     samples = replace(target.data.train, positions=np.arange(len(target.data.train)))
     target = replace(target, data=StageData(samples, None))
@@ -158,6 +162,7 @@ def plan_end_to_end(
         protocol,
         cascade.seed,
         early,
+        repeated,
         target,
         images,
         chosen,

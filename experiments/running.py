@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from regress.ensemble import plan_ensemble, write_ensemble
+
 from experiments.end_to_end import run_end_to_end
 from experiments.experiment_file import Experiment, Row
-from experiments.fold_plan import EndToEnd, plan_end_to_end
+from experiments.fold_plan import EndToEnd, FoldMethod, plan_end_to_end
 from experiments.measures import measures
+from experiments.smoke import first_fold, quick, shortened
 from featx.devices import resolve_device
 from featx.errors import FeatxError
 from featx.extraction import extract
@@ -41,6 +44,8 @@ class Settings:
         Departures from the rows' options of regressors.
     folds : tuple of str
         Only these folds.
+    smoke : bool
+        One short epoch a stage, and one fold; see `experiments.smoke`.
     """
 
     data: Path
@@ -51,6 +56,7 @@ class Settings:
     device: str = "auto"
     jobs: int = 1
     say: Callable[[str], None] = print
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,8 @@ def run_experiment(
     strange = sorted(set(rows) - set(names))
     if strange:
         raise FeatxError(f"--row {strange[0]}: the rows are {', '.join(names)}")
-    outcomes = []
-    for row in experiment.rows:
+    outcomes: list[Outcome] = []
+    for row in quick(experiment.rows) if settings.smoke else experiment.rows:
         if rows and row.name not in rows:
             outcomes.append(Outcome(row, {}, None, "not asked for"))
             continue
@@ -101,7 +107,8 @@ def run_experiment(
         try:
             if missing:
                 raise FeatxError(missing)
-            folder = _make(row, experiment, settings)
+            members = {outcome.row.name: outcome.run for outcome in outcomes}
+            folder = _make(row, experiment, settings, members)
             outcomes.append(Outcome(row, measures(read_run(folder)), folder, _left(folder)))
         except FeatxError as error:
             outcomes.append(Outcome(row, {}, None, str(error)))
@@ -119,22 +126,27 @@ def missing_needs(experiment: Experiment, row: Row, settings: Settings) -> str:
 
 
 def _named(experiment: Experiment, row: Row, settings: Settings) -> list[str]:
+    if row.ensemble:
+        return []
     named = [row.regression.table] if row.regression else []
     if row.cascade is None:
         return [*named, _network(row, settings)[1]]
     cascade = _cascade(row, experiment, settings)
-    stages = list(cascade.stages)
-    if row.after is not None:
-        stages = stages[: 1 + [stage.name for stage in stages].index(row.after)]
-    return [*named, cascade.weights, *(table for stage in stages for table in stage.data.tables)]
+    tables = [table for stage in cascade.stages for table in stage.data.tables]
+    return [*named, cascade.weights, *tables]
 
 
 def _cascade(row: Row, experiment: Experiment, settings: Settings) -> Cascade:
     assert row.cascade is not None
-    cascade = read_cascade(experiment.file.parent / row.cascade, settings.changes)
-    if row.after is not None and row.after not in [stage.name for stage in cascade.stages]:
+    changes = (*row.changes, *settings.changes)
+    cascade = read_cascade(experiment.file.parent / row.cascade, changes)
+    names = [stage.name for stage in cascade.stages]
+    if row.after is not None and row.after not in names:
         raise FeatxError(f"{experiment.file}: {row.name}: {row.cascade} has no stage {row.after}")
-    return cascade.model_copy(update={"file": settings.data / Path(row.cascade).name})
+    count = len(names) if row.after is None else 1 + names.index(row.after)
+    changed = {"file": settings.data / Path(row.cascade).name, "stages": cascade.stages[:count]}
+    cascade = cascade.model_copy(update=changed)
+    return shortened(cascade) if settings.smoke else cascade
 
 
 def _network(row: Row, settings: Settings) -> tuple[str, str]:
@@ -145,24 +157,50 @@ def _network(row: Row, settings: Settings) -> tuple[str, str]:
     return given.get("backbone", row.backbone), given.get("weights", row.weights)
 
 
-def _make(row: Row, experiment: Experiment, settings: Settings) -> Path:
+def _make(
+    row: Row, experiment: Experiment, settings: Settings, members: Mapping[str, Path | None]
+) -> Path:
+    if row.ensemble:
+        return _average(row, settings, members)
     if row.regression is not None:
         return _regress(row, experiment, settings)
     cascade = _cascade(row, experiment, settings)
     only = settings.folds or row.folds or ()
     whole = plan_end_to_end(cascade, row.protocol, only=only)  # proves all stages apart
-    plan = _from_shared_stages(whole, settings)
-    out = settings.out / "networks" / _slug(row.name)
+    plan = _from_shared_stages(first_fold(whole) if settings.smoke else whole, settings)
+    # rows of one cascade look at other tasks or views of the same networks
+    parts = (Path(str(row.cascade)).stem, *row.changes, row.after or "", row.protocol)
+    out = settings.out / "networks" / _slug(" ".join(parts))
     run_end_to_end(
         plan,
         out,
         device=settings.device,
         jobs=settings.jobs,
         resume=True,
+        stages=settings.out / "stages",
         progress=True,
         say=lambda line: settings.say(f"  {line}"),
     )
-    return out / "runs" / plan.methods[0].stem
+    wanted = FoldMethod(task=row.task, view=row.view)
+    if wanted not in plan.methods:
+        stage = plan.target.stage
+        raise FeatxError(
+            f"{experiment.file}: {row.name}: stage {stage.name} of {row.cascade} has the tasks "
+            f"{', '.join(stage.tasks)} and the views {', '.join(stage.views)}"
+        )
+    return out / "runs" / wanted.stem
+
+
+def _average(row: Row, settings: Settings, members: Mapping[str, Path | None]) -> Path:
+    assert row.ensemble is not None
+    folders = [members[name] for name in row.ensemble]
+    runs = [read_run(folder) for folder in folders if folder is not None]
+    if len(runs) < len(folders):
+        lacking = [name for name in row.ensemble if members[name] is None]
+        raise FeatxError(f"the ensemble lacks its rows {', '.join(lacking)}")
+    out = settings.out / "ensembles" / _slug(row.name)
+    write_ensemble(plan_ensemble(runs, row.name), out, resume=True)
+    return out
 
 
 def _from_shared_stages(plan: EndToEnd, settings: Settings) -> EndToEnd:
@@ -174,7 +212,7 @@ def _from_shared_stages(plan: EndToEnd, settings: Settings) -> EndToEnd:
         update={
             "backbone": plan.early[-1].backbone,
             "weights": str(weights.absolute()),
-            "stages": plan.cascade.stages[-1:],
+            "stages": plan.cascade.stages[len(plan.early) :],
         }
     )
     only = [fold.name for fold in plan.folds]
@@ -199,11 +237,9 @@ def _regress(row: Row, experiment: Experiment, settings: Settings) -> Path:
     assert wanted is not None
     if row.cascade is not None:
         cascade = _cascade(row, experiment, settings)
-        count = 1 + [stage.name for stage in cascade.stages].index(str(row.after))
-        shortened = cascade.model_copy(update={"stages": cascade.stages[:count]})
-        plans = plan_stages(shortened)
+        plans = plan_stages(cascade)
         backbone = plans[-1].backbone
-        weights = str(_train(shortened, plans, settings))
+        weights = str(_train(cascade, plans, settings))
     else:
         backbone, weights = _network(row, settings)
         beside = settings.data / weights

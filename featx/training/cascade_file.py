@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError
 from featx.training.stage_config import Stage
@@ -17,11 +17,16 @@ from featx.training.yaml_part import Part
 
 
 class Cascade(Part):
-    """A network to start from, and the stages it goes through; the last is the target."""
+    """A network to start from, and the stages it goes through; the last is the target.
+
+    Under a protocol each fold trains the stage `each_fold` and those after it for itself, by
+    default the last alone; the stages before are trained once.
+    """
 
     backbone: str
     weights: str
     seed: Annotated[int, Field(ge=0)] = 0
+    each_fold: str | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     file: Path = Field(default=Path("cascade.yaml"), exclude=True)
 
@@ -35,6 +40,19 @@ class Cascade(Part):
         """The file of the weights, beside the cascade file or from here; or their name."""
         beside = self.folder / self.weights
         return str(beside) if beside.is_file() else self.weights
+
+    @property
+    def n_early(self) -> int:
+        """How many stages are trained once, whatever the folds."""
+        names = [stage.name for stage in self.stages]
+        return len(names) - 1 if self.each_fold is None else names.index(self.each_fold)
+
+    @model_validator(mode="after")
+    def _each_fold_is_a_stage(self) -> Cascade:
+        names = [stage.name for stage in self.stages]
+        if self.each_fold is not None and self.each_fold not in names:
+            raise ValueError(f"each_fold: there is no stage {self.each_fold!r}")
+        return self
 
     @field_validator("stages")
     @classmethod

@@ -17,6 +17,7 @@ from featx.training.samples import (
     Samples,
     apply_filter,
     check_disjoint,
+    drop_uncovered,
     label,
     label_gender,
     nearest,
@@ -51,7 +52,7 @@ class StageData:
         return f"{self.train.digest()}:{validation}"
 
 
-def stage_samples(data: DataSpec, tasks: Sequence[Task] = ("age",)) -> Samples:
+def stage_samples(stage: Stage) -> Samples:
     """Read a stage's tables and apply its filter; rows without a task's label are left out.
 
     Raises
@@ -59,10 +60,18 @@ def stage_samples(data: DataSpec, tasks: Sequence[Task] = ("age",)) -> Samples:
     FeatxError
         As `read_samples` and `apply_filter`.
     """
-    samples = apply_filter(read_samples(data.tables), data.filter, tasks)
-    if not data.without:
+    samples = _filtered(stage.data.tables, stage)
+    if not stage.data.without:
         return samples
-    return leave_out(samples, read_samples(data.without))
+    return leave_out(samples, read_samples(stage.data.without))
+
+
+def _filtered(tables: Sequence[str], stage: Stage) -> Samples:
+    wanted = stage.data.filter
+    samples = apply_filter(read_samples(tables), wanted, stage.tasks)
+    if wanted is None or wanted.outside_classes == "refuse" or "age" not in stage.tasks:
+        return samples
+    return drop_uncovered(samples, *stage.head.class_values(samples.ages))
 
 
 def names_tables(data: DataSpec) -> bool:
@@ -117,8 +126,7 @@ def split_stage(samples: Samples, stage: Stage, seed: int) -> StageData:
             split = StageData(samples.take(rows[0]), samples.take(rows[1]))
         else:
             assert wanted.tables is not None
-            held = apply_filter(read_samples(wanted.tables), data.filter, stage.tasks)
-            split = StageData(samples, held)
+            split = StageData(samples, _filtered(wanted.tables, stage))
         assert split.validation is not None
         check_disjoint(split.train, split.validation, "the validation images")
     except FeatxError as error:

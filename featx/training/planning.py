@@ -54,15 +54,15 @@ class StagePlan:
         return f"{self.number}-{self.stage.name}"
 
 
-def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]:
+def plan_stages(cascade: Cascade, *, split: int | None = None) -> list[StagePlan]:
     """Read and split every stage's data, before anything is trained.
 
     Parameters
     ----------
     cascade : Cascade
         As read.
-    split_last : bool
-        Split the last stage's images too; not where folds are still to be taken from them.
+    split : int, optional
+        Split the images of so many stages only, for folds are still to be taken from the others'.
 
     Raises
     ------
@@ -74,18 +74,18 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
     backbone = cascade.backbone
     for number, stage in enumerate(cascade.stages, start=1):
         data = resolve_paths(stage.data, partial(beside, cascade.folder))
+        resolved = stage.model_copy(update={"data": data})
         try:
-            samples = stage_samples(data, stage.tasks)
+            samples = stage_samples(resolved)
         except FeatxError as error:
             raise FeatxError(f"stage {stage.name}: {error}") from None
         seed = cascade.seed if stage.seed is None else stage.seed
-        whole = number == len(cascade.stages) and not split_last
-        resolved = stage.model_copy(update={"data": data})
-        split = StageData(samples, None) if whole else split_stage(samples, resolved, seed)
+        whole = split is not None and number > split
+        parts = StageData(samples, None) if whole else split_stage(samples, resolved, seed)
         backbone = _next_backbone(stage, backbone)
-        plan = StagePlan(number, backbone, resolved, split, seed)
-        specs = head_specs(resolved, split.train, get_backbone(backbone))
-        stage_labels(resolved, split, specs)  # told now rather than after hours of other stages
+        plan = StagePlan(number, backbone, resolved, parts, seed)
+        specs = head_specs(resolved, parts.train, get_backbone(backbone))
+        stage_labels(resolved, parts, specs)  # told now rather than after hours of other stages
         plans.append(plan)
     return plans
 

@@ -187,21 +187,40 @@ def label(samples: Samples, classes: Sequence[float], groups: Sequence[str]) -> 
     FeatxError
         If a sample lies in no class; the first of them is named.
     """
-    ages = samples.ages
-    if groups:
-        index = _group_index(samples.table, groups)
-        values = np.asarray(classes, float)
-        years = np.where(np.isnan(ages), values[np.maximum(index, 0)], ages)
-    elif len(classes):
-        values = np.asarray(classes, float)
-        distance = np.abs(ages[:, None] - values[None, :])
-        index = np.where(np.isnan(ages), 0, distance.argmin(1))
-        reached = distance[np.arange(len(ages)), index] <= _REACH
-        index, years = np.where(reached, index, -1), ages
-    else:
-        index, years = np.where(np.isnan(ages), -1, 0), ages
+    index, years = _classify(samples, classes, groups)
     _check_covered(samples, index, classes, groups)
     return Labels(index.astype(np.int64), years.astype(np.float32))
+
+
+def drop_uncovered(samples: Samples, classes: Sequence[float], groups: Sequence[str]) -> Samples:
+    """Return the samples that `label` can map to a class.
+
+    Raises
+    ------
+    FeatxError
+        If there are none.
+    """
+    inside = np.flatnonzero(_classify(samples, classes, groups)[0] >= 0)
+    if not len(inside):
+        raise FeatxError(f"none of {len(samples)} images lies in one of the head's classes")
+    return samples.take(inside)
+
+
+def _classify(
+    samples: Samples, classes: Sequence[float], groups: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each sample's class, -1 where it lies in none, and its age in years."""
+    ages = samples.ages
+    values = np.asarray(classes, float)
+    if groups:
+        index = _group_index(samples.table, groups)
+        return index, np.where(np.isnan(ages), values[np.maximum(index, 0)], ages)
+    if not len(classes):
+        return np.where(np.isnan(ages), -1, 0), ages
+    distance = np.abs(ages[:, None] - values[None, :])
+    index = np.where(np.isnan(ages), 0, distance.argmin(1))
+    reached = distance[np.arange(len(ages)), index] <= _REACH
+    return np.where(reached, index, -1), ages
 
 
 def label_gender(samples: Samples) -> Labels:

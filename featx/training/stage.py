@@ -14,7 +14,7 @@ import torch
 
 from featx import __version__
 from featx.atomic import write_json
-from featx.backbones import get_backbone, grow
+from featx.backbones import Preprocessing, get_backbone, grow
 from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
 from featx.heads import Heads, attach_heads
@@ -159,17 +159,22 @@ def grown(plan: StagePlan, parent: LoadedNetwork) -> LoadedNetwork:
     """Return what a stage starts from: its parent, or a network that has taken the parent over."""
     if plan.stage.backbone is None:
         return parent
-    module = grow(plan.backbone, parent.module, parent.backbone.name, plan.seed)
-    backbone = get_backbone(plan.backbone)
     return replace(
         parent,
-        module=module,
-        backbone=backbone,
-        preprocessing=backbone.preprocessing,
+        module=grow(plan.backbone, parent.module, parent.backbone.name, plan.seed),
+        backbone=get_backbone(plan.backbone),
+        preprocessing=start_preprocessing(plan, parent),
         has_head=False,
         classes=(),
         heads=(),
     )
+
+
+def start_preprocessing(plan: StagePlan, parent: LoadedNetwork) -> Preprocessing:
+    """Return the preprocessing of a stage's network."""
+    if plan.stage.backbone is None:
+        return parent.preprocessing
+    return get_backbone(plan.backbone).preprocessing
 
 
 def prepare_network(plan: StagePlan, parent: LoadedNetwork) -> tuple[torch.nn.Module, Heads]:

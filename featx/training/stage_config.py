@@ -21,13 +21,15 @@ class Filter(Part):
     """Which images of the tables are taken: all conditions must hold.
 
     `age` is the first and last age in years; `gender` and `dataset` are lists of values;
-    `conflicting_labels` ``drop`` leaves out images with a byte-identical twin of another label.
+    `conflicting_labels` ``drop`` leaves out images with a byte-identical twin of another label,
+    `outside_classes` ``drop`` those whose age lies in none of the stage's classes.
     """
 
     age: tuple[float, float] | None = None
     gender: tuple[str, ...] | None = None
     dataset: tuple[str, ...] | None = None
     conflicting_labels: Literal["keep", "drop"] = "keep"
+    outside_classes: Literal["refuse", "drop"] = "refuse"
 
     @field_validator("age")
     @classmethod

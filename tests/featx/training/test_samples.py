@@ -191,7 +191,7 @@ def test_without_leaves_out_people_and_pictures(tmp_path):
     subjects = ["s0"] * 3 + ["else"] * 9
     folder(tmp_path / "two", sha256=sha, subject=subjects)
     data = DataSpec(tables=(str(tmp_path / "one"),), without=(str(tmp_path / "two"),))
-    assert stage_samples(data).positions.tolist() == [3, 5, 6, 7, 8, 9, 10, 11]
+    assert stage_samples(target(data)).positions.tolist() == [3, 5, 6, 7, 8, 9, 10, 11]
     everyone = read_samples([tmp_path / "one"])
     with pytest.raises(FeatxError, match="leaves no image"):
         leave_out(everyone, everyone)
@@ -228,3 +228,18 @@ def test_an_epoch_uses_every_image_once_whatever_the_processes(n, batch, process
         assert min(map(len, shares)) >= 2
     again = epoch_batches(n, batch * processes, seed=seed, epoch=1, processes=processes)
     assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+
+
+def test_images_outside_the_classes_are_refused_or_dropped(tmp_path):
+    ages = [1, 3, 5, 7, 13, 16, 22, 28, 40, 50, 61, 99]
+    folder(tmp_path / "one", age=ages)
+    data = {"tables": (str(tmp_path / "one"),)}
+    head = {"classes": ("0-2", "4-6", "8-13", "60-100")}
+    stage = {"name": "target", "epochs": 1, "head": head}
+    whole = stage_samples(Stage.model_validate({**stage, "data": data}))
+    with pytest.raises(FeatxError, match="7 of 12 images lie in none of the classes"):
+        label(whole, (1.0, 5.0, 10.5, 80.0), head["classes"])
+    dropping = {**data, "filter": {"outside_classes": "drop"}}
+    kept = stage_samples(Stage.model_validate({**stage, "data": dropping}))
+    assert kept.ages.tolist() == [1, 5, 13, 61, 99]
+    assert kept.n_total == 12

@@ -1,0 +1,1 @@
+"""Kang, Jiang and Li: age and gender on shared convolutions."""
