@@ -14,48 +14,10 @@ from featx.errors import FeatxError
 from regress import metrics
 from regress.compare_groups import compare_groups
 from regress.grouping import into_groups, parse_groups
-from regress.predictions import Run, find_runs, read_run, write_fold
-from regress.publishing import publish, start_folder
+from regress.predictions import Run, find_runs, read_run
+from tests.regress.made_runs import GROUPS, draw, write_run
 
-GROUPS = ("0-12", "15-20", "25-100")
 PAPER = np.array([[1646, 12, 9], [12, 36, 104], [66, 143, 2362]])  # König (2019), Table 6
-
-
-def write_run(folder, true, guess, *, folds=3, groups=GROUPS, method="net", subjects=6, split="s"):
-    start_folder(folder, resume=False)
-    rows = np.arange(len(true))
-    names = [str(fold) for fold in range(folds)]
-    for fold, name in enumerate(names):
-        mine = rows[rows % subjects % folds == fold]
-        table = pd.DataFrame(
-            {
-                "image": [f"i{row}" for row in mine],
-                "subject": [f"s{row % subjects}" for row in mine],
-                "fold": name,
-                "age": np.nan,
-                "age_group": np.array(true)[mine],
-                "predicted_group": np.array(guess)[mine],
-            }
-        )
-        probable = np.full((len(mine), len(groups)), 1 / len(groups))
-        record = {"fold": name, "key": "k", "seconds": 1.0}
-        write_fold(folder, table, record, (np.array(groups), probable))
-    info = {
-        "method": method,
-        "task": "age-group",
-        "groups": list(groups),
-        "split_hash": split,
-        "protocol": "folds",
-        "counts": {"total": len(true)},
-    }
-    publish(folder, "k", names, {}, info)
-    return read_run(folder)
-
-
-def draw(n, seed, right=0.6, groups=GROUPS):
-    rng = np.random.default_rng(seed)
-    true = rng.choice(groups, n)
-    return true, np.where(rng.random(n) < right, true, rng.choice(groups, n))
 
 
 def from_matrix(matrix):
