@@ -195,7 +195,7 @@ def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
     compare += ["--bootstrap", str(comparison.bootstrap), "--seed", str(comparison.seed)]
     if len(splits) > 1:
         compare.append("--allow-different-splits")
-    if isinstance(comparison, GroupComparison):
+    if isinstance(comparison, GroupComparison) and comparison.task.ordered:
         compare += ["--groups", ",".join(comparison.groups)]
     return [*told, shlex.join(compare)]
 
