@@ -61,7 +61,7 @@ TASKS = {
     "gender": Task("gender", "gender", "predicted_gender", classes=True, ordered=False),
 }
 COLUMNS = TASKS["age"].columns
-GENDERS = ("female", "male")
+GENDERS = ("female", "male")  # the groups of a run of gender
 
 
 def task_of(predictions: pd.DataFrame) -> str:
@@ -96,6 +96,11 @@ class Run:
     def groups(self) -> tuple[str, ...]:
         """The classes that are told apart, age groups youngest first; none where ages are told."""
         return tuple(self.info.get("groups", ()))
+
+    @property
+    def predictions_sha256(self) -> str:
+        """The SHA-256 of ``predictions.csv``."""
+        return _sha256(self.folder / "predictions.csv")
 
 
 def fold_stem(fold: str) -> str:

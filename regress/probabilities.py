@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,11 @@ def _named(classes: np.ndarray) -> bool:
 def has_probabilities(run: Run) -> bool:
     """Tell whether a run has class probabilities."""
     return bool(run.info.get("probabilities")) and (run.folder / _FILE).is_file()
+
+
+def probabilities_sha256(run: Run) -> str:
+    """Return the SHA-256 of a run's class probabilities' file."""
+    return hashlib.sha256((run.folder / _FILE).read_bytes()).hexdigest()
 
 
 def read_probabilities(run: Run) -> Probabilities:

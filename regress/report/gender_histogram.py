@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from regress.compare_groups import GroupComparison
-from regress.predictions import Run
+from regress.predictions import GENDERS, Run
 from regress.probabilities import has_probabilities, read_probabilities
 from regress.report.figures import MUTED, SERIES, style
 
-FEMALE = "female"
+FEMALE = GENDERS[0]
 _EDGES = np.linspace(0, 1, 21)
 _INCHES = (3.7, 2.7)
 

@@ -203,6 +203,9 @@ def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
 def regress_command(run: Run) -> str:
     """Return the command that makes a run again."""
     info = run.info
+    if "members" in info:
+        words = ["featx", "ensemble", *(member["folder"] for member in info["members"])]
+        return shlex.join([*words, "--name", run.method, "-o", str(run.folder)])
     if "cascade" in info:
         words = ["featx", "finetune", info["cascade"], "--protocol", info["protocol"]]
         if info.get("seed") is not None:

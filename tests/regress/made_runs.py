@@ -7,7 +7,6 @@ from regress.predictions import TASKS, read_run, write_fold
 from regress.publishing import publish, start_folder
 
 GROUPS = ("0-12", "15-20", "25-100")
-GENDERS = ("female", "male")
 
 
 def write_run(

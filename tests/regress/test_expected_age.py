@@ -12,10 +12,10 @@ from regress import metrics
 from regress.compare_groups import compare_groups
 from regress.expected_age import expected_ages, gapped_accuracy, has_expected_ages
 from regress.grouping import group_bounds, group_of, have_gaps, into_groups
-from regress.predictions import Run
+from regress.predictions import GENDERS, Run
 from regress.report.formats import NOTHING
 from regress.report.group_tables import group_ranking, terminal_groups
-from tests.regress.made_runs import GENDERS, GROUPS, draw, draw_probabilities, write_run
+from tests.regress.made_runs import GROUPS, draw, draw_probabilities, write_run
 
 ADIENCE = ("0-2", "4-6", "8-12", "15-20", "25-32", "38-43", "48-53", "60-100")
 

@@ -14,9 +14,9 @@ from featx.errors import FeatxError
 from regress.compare import compare
 from regress.compare_groups import compare_groups
 from regress.grouping import into_groups
-from regress.predictions import find_runs
+from regress.predictions import GENDERS, find_runs
 from regress.report.gender_histogram import histogram
-from tests.regress.made_runs import GENDERS, GROUPS, draw, write_run
+from tests.regress.made_runs import GROUPS, draw, write_run
 from tests.regress.report.test_page import parsed
 
 

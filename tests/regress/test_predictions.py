@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from featx.errors import FeatxError
 from regress.predictions import (
     COLUMNS,
+    GENDERS,
     Run,
     finished_folds,
     fold_stem,
@@ -20,7 +21,7 @@ from regress.predictions import (
     write_fold,
 )
 from regress.probabilities import has_probabilities, read_probabilities, write_probabilities
-from tests.regress.made_runs import GENDERS, GROUPS, draw, draw_probabilities, write_run
+from tests.regress.made_runs import GROUPS, draw, draw_probabilities, write_run
 
 
 def piece(fold, n=2):
