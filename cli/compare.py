@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.options import long_work
+
+if TYPE_CHECKING:
+    from regress.predictions import Run
 
 
 @click.command()
@@ -49,52 +54,74 @@ def compare(
 ) -> None:
     """Compare methods: errors with intervals, paired tests, figures, one page.
 
-    DIR is what `featx regress -o` wrote, or one method's folder in it. A report is always made
-    anew from all the predictions: --resume changes nothing.
+    DIR is what `featx regress -o`, `featx finetune --protocol` or `featx ensemble` wrote, or one
+    method's folder in it. Where runs of gender stand beside those of ages or age groups, they get a
+    report of their own in the folder gender below the other. A report is always made anew from all
+    the predictions: --resume changes nothing.
 
     \b
     featx compare out -o report
     featx compare out/gap.ridge out/gap.softmax -o report --title "FG-NET, gap"
     """
     from featx.errors import FeatxError
-    from regress.compare import compare as compare_runs
-    from regress.compare_groups import compare_groups
-    from regress.grouping import into_groups, parse_groups
+    from regress.grouping import parse_groups
     from regress.predictions import find_runs
 
     wanted = parse_groups(groups) if groups else None
     if out.exists() and not out.is_dir():
         raise FeatxError(f"{out} is a file; give a folder for the report")
     runs = find_runs(folders)
+    of_age = [run for run in runs if run.task != "gender"]
+    of_gender = [run for run in runs if run.task == "gender"]
+    if groups and not of_age:
+        raise FeatxError(f"--groups {groups}: there are runs of gender only; leave it out")
+    parts = [(of_age, out, title)] if of_age else []
+    if of_gender:
+        name = f"{title}: gender" if title and of_age else title
+        parts.append((of_gender, out / "gender" if of_age else out, name))
     if dry_run:
-        for run in runs:
-            done, planned = (run.info.get("folds", {}).get(key) for key in ("done", "planned"))
-            click.echo(
-                f"{run.method}: {len(run.predictions)} images, {done} of {planned} folds, "
-                f"split {str(run.info.get('split_hash'))[:12]} ({run.folder})"
-            )
-        click.echo(f"would compare {len(runs)} methods -> {out / 'report.html'}")
+        for some, folder, _ in parts:
+            _plan(some, folder)
         return
     options: dict[str, Any] = {
         "bootstrap": bootstrap,
         "seed": seed,
         "allow_different_splits": allow_different_splits,
     }
+    # all are compared before any is written: what is wrong with one leaves no half of a report
+    reports = [_comparison(some, wanted if some is of_age else None, options) for some, *_ in parts]
+    for (told, write), (_, folder, name) in zip(reports, parts, strict=True):
+        click.echo(told)
+        click.echo(f"report -> {write(folder, name)}")
+
+
+def _plan(runs: list[Run], out: Path) -> None:
+    for run in runs:
+        done, planned = (run.info.get("folds", {}).get(key) for key in ("done", "planned"))
+        click.echo(
+            f"{run.method}: {len(run.predictions)} images, {done} of {planned} folds, "
+            f"split {str(run.info.get('split_hash'))[:12]} ({run.folder})"
+        )
+    click.echo(f"would compare {len(runs)} methods -> {out / 'report.html'}")
+
+
+def _comparison(
+    runs: list[Run], wanted: tuple[str, ...] | None, options: dict[str, Any]
+) -> tuple[str, Callable[[Path, str | None], Path]]:
+    """Compare runs of one kind; return the table for the terminal, and what writes the report."""
     if wanted or any(run.groups for run in runs):
+        from regress.compare_groups import compare_groups
+        from regress.grouping import into_groups
         from regress.report.group_page import write_group_report
         from regress.report.group_tables import terminal_groups
 
         by_group = compare_groups(
             [into_groups(run, wanted) if wanted else run for run in runs], **options
         )
-        click.echo(terminal_groups(by_group))
-        click.echo(f"report -> {write_group_report(by_group, out, title)}")
-        return
-    comparison = compare_runs(runs, **options)
-
+        return terminal_groups(by_group), partial(write_group_report, by_group)
+    from regress.compare import compare as compare_runs
     from regress.report.page import write_report
     from regress.report.tables import terminal_table
 
-    click.echo(terminal_table(comparison))
-    page = write_report(comparison, out, title)
-    click.echo(f"report -> {page}")
+    comparison = compare_runs(runs, **options)
+    return terminal_table(comparison), partial(write_report, comparison)

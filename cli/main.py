@@ -22,6 +22,7 @@ COMMANDS = {
     "search": ("cli.search:search", "Learning rate, batch size, … of a stage by search."),
     "extract": ("cli.extract:extract", "Image table and CNN backbone -> features file (HDF5)."),
     "regress": ("cli.regress:regress", "Features file -> predictions under a protocol."),
+    "ensemble": ("cli.ensemble:ensemble", "Predictions of several runs -> their mean, a run too."),
     "compare": ("cli.compare:compare", "Predictions -> report with intervals and tests."),
     "experiment": ("cli.experiment:experiment", "A paper's table, from the data that are there."),
     "inspect": ("cli.inspect:inspect", "What is inside a features file."),

@@ -15,7 +15,14 @@ from regress.caveats import caveats
 from regress.errors_by_cluster import ErrorTable, align_errors
 from regress.inference import bootstrap_ratios, normal_interval, percentile_interval
 from regress.naming import display_names
-from regress.paired import check_splits, is_incomplete, paired_tests, per_method, per_pair
+from regress.paired import (
+    check_splits,
+    check_task,
+    is_incomplete,
+    paired_tests,
+    per_method,
+    per_pair,
+)
 from regress.predictions import Run
 
 CONFIDENCE = 0.95
@@ -96,11 +103,12 @@ def compare(
     Raises
     ------
     FeatxError
-        If there is no run or an empty one, the splits differ, an image has two predictions in one
-        run, or the runs disagree about an image's true age or subject.
+        If there is no run, an empty one or one not of ages, the splits differ, an image has two
+        predictions in one run, or the runs disagree about an image's true age or subject.
     """
-    if not runs:
-        raise FeatxError("there is nothing to compare; give at least one folder of `featx regress`")
+    task = check_task(runs)
+    if task.classes:
+        raise FeatxError(f"{runs[0].folder} predicts {task.label}s, not ages; see compare_groups")
     if bootstrap < 100:
         raise FeatxError(
             f"--bootstrap {bootstrap} is too few for a 95 % interval; use 1000 or more"

@@ -1,7 +1,8 @@
-"""Methods that predict age groups side by side: accuracies with intervals, and paired tests."""
+"""Methods that predict age groups or genders side by side: accuracies, intervals, paired tests."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,23 @@ from featx.errors import FeatxError
 from regress import metrics
 from regress.caveats import caveats
 from regress.compare import CONFIDENCE
-from regress.errors_by_cluster import ErrorTable, align_errors, wrong_group
+from regress.errors_by_cluster import ErrorTable, align_errors
+from regress.expected_age import expected_ages, gapped_accuracy, has_expected_ages
+from regress.grouping import have_gaps
 from regress.inference import bootstrap_ratios, percentile_interval
 from regress.naming import display_names
-from regress.paired import check_splits, is_incomplete, paired_tests, per_method, per_pair
-from regress.predictions import Run
+from regress.paired import (
+    check_splits,
+    check_task,
+    is_incomplete,
+    paired_tests,
+    per_method,
+    per_pair,
+)
+from regress.predictions import TASKS, Run, Task
+
+#: The measures that are shares of images, and by how many groups one of them may be off.
+_TOLERANCE = {"accuracy": 0, "one_off": 1}
 
 
 @dataclass(frozen=True)
@@ -31,13 +44,15 @@ class GroupComparison:
     runs, names : tuple
         The runs, best first, and the name each is shown under.
     groups : tuple of str
-        The age groups, youngest first.
+        The classes; age groups youngest first.
     table : pandas.DataFrame
-        One row a method: shares from 0 to 1, intervals, counts.
+        One row a method: shares from 0 to 1, AABD in groups, errors of expected ages in years,
+        intervals, counts. Of genders, which have no order, there is the accuracy only; what needs
+        ages is there where any run has it.
     tests : pandas.DataFrame
         One row a pair: difference in accuracy (`first` minus `second`), its interval, the test.
     by_group : pandas.DataFrame
-        One row a method and group: precision, recall, images.
+        One row a method and class: precision, recall, images.
     confusion : tuple of numpy.ndarray
         A matrix a method, int64, shape (groups, groups): rows true, columns predicted.
     unit : str
@@ -59,6 +74,11 @@ class GroupComparison:
     permutations: int
     seed: int
 
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return TASKS[self.runs[0].task]
+
 
 def compare_groups(
     runs: Sequence[Run],
@@ -67,7 +87,7 @@ def compare_groups(
     seed: int = 0,
     allow_different_splits: bool = False,
 ) -> GroupComparison:
-    """Compare runs that predict the same age groups; see `regress.compare.compare`.
+    """Compare runs that predict the same age groups, or gender; see `regress.compare.compare`.
 
     Intervals are of a bootstrap over subjects, and tests sign-flip permutations over subjects of
     the number of wrong images, adjusted by Holm's procedure over all pairs.
@@ -75,41 +95,49 @@ def compare_groups(
     Raises
     ------
     FeatxError
-        As `regress.compare.compare`, and if the runs' groups differ.
+        As `regress.compare.compare`, and if the runs' tasks or groups differ, or they are of ages.
     """
+    if not check_task(runs).classes:
+        raise FeatxError(f"{runs[0].folder} predicts ages; give --groups to read them as groups")
     names = display_names(runs)
     check_splits(runs, names, allow_different_splits)
     for run in runs:
-        if run.groups != runs[0].groups:
-            raise FeatxError(
-                f"{runs[0].folder} predicts {_told(runs[0])} and {run.folder} {_told(run)}; give "
-                "--groups, groups that hold those of both"
-            )
         if not len(run.predictions):
             raise FeatxError(f"{run.folder} has no predictions; run it with --resume, or leave it")
     groups = runs[0].groups
-    scores = [(is_incomplete(run), -metrics.accuracy(*_columns(run.predictions))) for run in runs]
+    scores = [(is_incomplete(run), -metrics.accuracy(*_columns(run))) for run in runs]
     order = sorted(range(len(runs)), key=lambda i: scores[i])
     ranked, names = tuple(runs[i] for i in order), tuple(names[i] for i in order)
-    wrong = align_errors(ranked, names, "age_group", wrong_group)
-    far = align_errors(ranked, names, "age_group", lambda table: _far(table, groups))
+    ages = [expected_ages(run).to_numpy() if has_expected_ages(run) else None for run in ranked]
+    losses = _losses(ranked, names, ages)
+    wrong = losses["accuracy"]
     pairs = [(i, j) for i in range(len(ranked)) for j in range(i + 1, len(ranked))]
     permutations = max(9_999, 200 * len(pairs))
     differences = per_pair(wrong, pairs)
-    columns = [per_method(wrong), per_method(far), differences]
+    columns = [*(per_method(loss) for loss in losses.values()), differences]
     sums, counts = (np.hstack([block[k] for block in columns]) for k in (0, 1))
     if len(sums) > 1:
         low, high = percentile_interval(bootstrap_ratios(sums, counts, bootstrap, seed), CONFIDENCE)
     else:
         low, high = np.full((2, sums.shape[1]), np.nan)
-    n = len(ranked)
+    lows, highs = (
+        np.split(limits, len(ranked) * np.arange(1, len(losses) + 1)) for limits in (low, high)
+    )
+    intervals = dict(zip(losses, np.stack([lows[:-1], highs[:-1]], axis=2), strict=True))
+    any_gapped = any(own is not None for own in ages) and have_gaps(groups)
     table = pd.DataFrame(
         [
-            _row(rank, run, name, wrong, 1 - high[[rank, n + rank]], 1 - low[[rank, n + rank]])
+            {
+                "rank": rank + 1,
+                "method": name,
+                **_scores(rank, run, losses, intervals),
+                **(_gapped(run, ages[rank]) if any_gapped else {}),
+                **_counts(run, losses["accuracy"].n_subjects(rank)),
+            }
             for rank, (run, name) in enumerate(zip(ranked, names, strict=True))
         ]
     )
-    tests = paired_tests(wrong, pairs, differences, low[2 * n :], high[2 * n :], permutations, seed)
+    tests = paired_tests(wrong, pairs, differences, lows[-1], highs[-1], permutations, seed)
     # fewer wrong images are a higher accuracy
     tests["difference"] = -tests["difference"]
     tests["low"], tests["high"] = -tests["high"], -tests["low"]
@@ -120,7 +148,7 @@ def compare_groups(
         table,
         tests,
         _by_group(ranked, names, groups),
-        tuple(metrics.confusion(*_columns(run.predictions), groups) for run in ranked),
+        tuple(metrics.confusion(*_columns(run), groups) for run in ranked),
         wrong.unit,
         tuple(caveats(ranked, names, wrong)) + tuple(_left_out(ranked, names)),
         bootstrap,
@@ -129,57 +157,93 @@ def compare_groups(
     )
 
 
-def _told(run: Run) -> str:
-    return f"the groups {', '.join(run.groups)}" if run.groups else "ages"
+def _columns(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    truth, guess = run.columns
+    return run.predictions[truth].to_numpy(str), run.predictions[guess].to_numpy(str)
 
 
-def _columns(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    return table["age_group"].to_numpy(str), table["predicted_group"].to_numpy(str)
+def _losses(
+    runs: Sequence[Run], names: Sequence[str], ages: Sequence[np.ndarray | None]
+) -> dict[str, ErrorTable]:
+    """Return what is lost on each image by each measure that there is."""
+    (truth, guess), groups = runs[0].columns, runs[0].groups
+
+    def off(table: pd.DataFrame) -> np.ndarray:
+        return metrics.group_distance(table[truth], table[guess], groups).astype(float)
+
+    def years_off(table: pd.DataFrame) -> np.ndarray:
+        return np.abs(table["expected_age"].to_numpy(float) - table["age"].to_numpy(float))
+
+    distance = align_errors(runs, names, truth, off)
+    ordered = TASKS[runs[0].task].ordered
+    found = {
+        name: dataclasses.replace(distance, error=(distance.error > allowed).astype(float))
+        for name, allowed in _TOLERANCE.items()
+        if ordered or not allowed
+    }
+    if ordered:
+        found["aabd"] = distance
+    with_ages = [
+        dataclasses.replace(
+            run, predictions=run.predictions.assign(expected_age=np.nan if own is None else own)
+        )
+        for run, own in zip(runs, ages, strict=True)
+    ]
+    years = align_errors(with_ages, names, truth, years_off)
+    known = years.present & np.isfinite(years.error)
+    if known.any():
+        error = np.where(known, years.error, 0.0)
+        found["expected_mae"] = dataclasses.replace(years, error=error, present=known)
+    return found
 
 
-def _far(table: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:
-    """Return 1 for each prediction that is neither right nor next to right, float64 (n,)."""
-    place = {group: k for k, group in enumerate(groups)}
-    true, guess = (
-        column.map(place).to_numpy() for column in (table["age_group"], table["predicted_group"])
-    )
-    return (np.abs(true - guess) > 1).astype(float)
-
-
-def _row(
-    rank: int, run: Run, name: str, errors: ErrorTable, low: np.ndarray, high: np.ndarray
+def _scores(
+    rank: int, run: Run, losses: dict[str, ErrorTable], intervals: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    true, guess = _columns(run.predictions)
-    folds = run.predictions["fold"].to_numpy(str)
+    distance = metrics.group_distance(*_columns(run), run.groups)
+    row: dict[str, Any] = {}
+    for measure, loss in losses.items():
+        low, high = map(float, intervals[measure][rank])
+        if measure not in _TOLERANCE:
+            errors = loss.error[loss.present[:, rank], rank]
+            row[measure] = float(errors.mean()) if len(errors) else float("nan")
+            row |= {f"{measure}_low": low, f"{measure}_high": high}
+            continue
+        allowed = _TOLERANCE[measure]
 
-    def right(rows: np.ndarray) -> float:
-        return metrics.accuracy(true[rows], guess[rows])
+        def share(rows: np.ndarray, allowed: int = allowed) -> float:
+            return float(np.mean(distance[rows] <= allowed))
 
-    def near(rows: np.ndarray) -> float:
-        return metrics.one_off(true[rows], guess[rows], run.groups)
+        mean, sd = metrics.over_folds(share, run.predictions["fold"].to_numpy(str), len(distance))
+        row |= {
+            measure: share(np.arange(len(distance))),
+            f"{measure}_low": 1 - high,
+            f"{measure}_high": 1 - low,
+            f"{measure}_mean_of_folds": mean,
+            f"{measure}_sd_of_folds": sd,
+        }
+    if "expected_mae" in losses:
+        row["n_ages"] = int(losses["expected_mae"].present[:, rank].sum())
+    return row
 
+
+def _gapped(run: Run, ages: np.ndarray | None) -> dict[str, float]:
+    shares = (np.nan, np.nan)
+    if ages is not None:
+        shares = gapped_accuracy(ages, _columns(run)[0], run.groups)
+    return dict(zip(("expected_exact", "expected_one_off"), shares, strict=True))
+
+
+def _counts(run: Run, n_subjects: int) -> dict[str, Any]:
+    n = len(run.predictions)
     told = run.info.get("folds", {})
-    accuracy_folds = metrics.over_folds(right, folds, len(true))
-    one_off_folds = metrics.over_folds(near, folds, len(true))
-    everyone = np.arange(len(true))
+    folds = run.predictions["fold"].nunique()
     return {
-        "rank": rank + 1,
-        "method": name,
-        "accuracy": right(everyone),
-        "accuracy_low": low[0],
-        "accuracy_high": high[0],
-        "accuracy_mean_of_folds": accuracy_folds[0],
-        "accuracy_sd_of_folds": accuracy_folds[1],
-        "one_off": near(everyone),
-        "one_off_low": low[1],
-        "one_off_high": high[1],
-        "one_off_mean_of_folds": one_off_folds[0],
-        "one_off_sd_of_folds": one_off_folds[1],
-        "n_images": len(true),
-        "n_total": int(run.info.get("counts", {}).get("total", len(true))),
-        "n_subjects": errors.n_subjects(rank),
-        "folds_done": int(told.get("done", len(np.unique(folds)))),
-        "folds_planned": int(told.get("planned", len(np.unique(folds)))),
+        "n_images": n,
+        "n_total": int(run.info.get("counts", {}).get("total", n)),
+        "n_subjects": n_subjects,
+        "folds_done": int(told.get("done", folds)),
+        "folds_planned": int(told.get("planned", folds)),
         "seconds": float(run.info.get("seconds") or np.nan),
     }
 
@@ -187,11 +251,11 @@ def _row(
 def _by_group(runs: Sequence[Run], names: Sequence[str], groups: Sequence[str]) -> pd.DataFrame:
     rows = []
     for run, name in zip(runs, names, strict=True):
-        scores = metrics.per_group(*_columns(run.predictions), groups)
+        scores = metrics.per_group(*_columns(run), groups)
         rows += [
             {
                 "method": name,
-                "age_group": group,
+                run.columns[0]: group,
                 "precision": scores.precision[k],
                 "recall": scores.recall[k],
                 "n_images": int(scores.support[k]),

@@ -21,10 +21,10 @@ class ErrorTable:
     names : tuple of str
         The methods.
     truth : ndarray of shape (images,)
-        True age in years, float64, or true age group.
+        True age in years, float64, or true class.
     error : ndarray of shape (images, methods), float64
-        Absolute error in years, or 1 for a wrong group and 0 for the right one; 0 where a method
-        has no prediction (see `present`).
+        Absolute error in years, or by how many classes a prediction is off; 0 where a method has
+        no prediction (see `present`).
     present : ndarray of shape (images, methods), bool
         Whether a method predicted the image.
     cluster : ndarray of shape (images,), int
@@ -62,11 +62,6 @@ class ErrorTable:
 def years_off(predictions: pd.DataFrame) -> np.ndarray:
     """Return the absolute errors of predicted ages in years, float64 (n,)."""
     return np.abs(predictions["predicted_age"].to_numpy(float) - predictions["age"].to_numpy(float))
-
-
-def wrong_group(predictions: pd.DataFrame) -> np.ndarray:
-    """Return 1 for each wrong age group and 0 for each right one, float64 (n,)."""
-    return (predictions["predicted_group"] != predictions["age_group"]).to_numpy(float)
 
 
 def align_errors(

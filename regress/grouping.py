@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from featx.errors import FeatxError
 from regress.predictions import Run
@@ -39,7 +41,8 @@ def into_groups(run: Run, groups: tuple[str, ...]) -> Run:
 
     An age counts by its completed years. Images whose true age, or whose true group, is in none of
     the groups are left out and counted (``outside_groups``); a prediction that is in none goes to
-    the nearest, the younger of two that are equally near.
+    the nearest, the younger of two that are equally near. A predicted age stays in the table as
+    ``predicted_age``.
 
     Parameters
     ----------
@@ -51,17 +54,19 @@ def into_groups(run: Run, groups: tuple[str, ...]) -> Run:
     Raises
     ------
     FeatxError
-        If no image is in a group.
+        If no image is in a group, or the run is of neither ages nor age groups.
     """
+    if run.task not in ("age", "age-group"):
+        raise FeatxError(f"{run.folder} predicts {run.task}, which has no groups of ages")
     if run.groups == groups:
         return run
     table = run.predictions
     if run.groups:
-        true, guess = (_spans(table[name]) for name in ("age_group", "predicted_group"))
+        true, guess = (group_bounds(table[name]) for name in run.columns)
     else:
         true = np.repeat(np.floor(table["age"].to_numpy(float))[:, None], 2, axis=1)
         guess = np.repeat(table["predicted_age"].to_numpy(float)[:, None], 2, axis=1)
-    bounds = _spans(pd.Series(groups))
+    bounds = group_bounds(groups)
     holding = (true[:, None, 0] >= bounds[None, :, 0]) & (true[:, None, 1] <= bounds[None, :, 1])
     inside = holding.any(axis=1)
     if not inside.any():
@@ -77,6 +82,7 @@ def into_groups(run: Run, groups: tuple[str, ...]) -> Run:
             **{name: table[name] for name in ("image", "subject", "fold", "age")},
             "age_group": names[holding.argmax(axis=1)],
             "predicted_group": names[nearest],
+            **({} if run.groups else {"predicted_age": table["predicted_age"]}),
         }
     )
     kept = kept.iloc[np.flatnonzero(inside)].reset_index(drop=True)
@@ -89,6 +95,35 @@ def into_groups(run: Run, groups: tuple[str, ...]) -> Run:
     return dataclasses.replace(run, info=info, predictions=kept)
 
 
-def _spans(groups: pd.Series) -> np.ndarray:
-    """Return first and last ages of groups in years, float64 (n, 2)."""
-    return groups.str.split("-", expand=True).to_numpy(float)
+def group_bounds(groups: Iterable[str]) -> np.ndarray:
+    """Return first and last ages of groups in years, both included, float64 (n, 2).
+
+    Raises
+    ------
+    FeatxError
+        If a name is no span of ages.
+    """
+    bounds = []
+    for name in groups:
+        span = _SPAN.fullmatch(name)
+        if span is None:
+            raise FeatxError(f"the group {name!r} is no span of ages, as 15-20")
+        bounds.append((float(span[1]), float(span[2])))
+    return np.array(bounds, float).reshape(-1, 2)
+
+
+def group_of(ages: ArrayLike, groups: Sequence[str]) -> np.ndarray:
+    """Return the place in `groups` of the one that holds each age, -1 for none: int64 (n,).
+
+    An age counts by its completed years: 20.7 lies in 15-20, and 21 does not.
+    """
+    years = np.floor(np.asarray(ages, float))[:, None]
+    bounds = group_bounds(groups)
+    inside = (years >= bounds[:, 0]) & (years <= bounds[:, 1])
+    return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+
+
+def have_gaps(groups: Sequence[str]) -> bool:
+    """Tell whether there are ages between the first and the last of some groups in none of them."""
+    bounds = group_bounds(groups)
+    return bool((bounds[1:, 0] > bounds[:-1, 1] + 1).any())

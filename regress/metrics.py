@@ -1,7 +1,7 @@
-"""How wrong predicted ages and age groups are.
+"""How wrong predicted ages, age groups and genders are.
 
 The first functions take true and predicted ages in years, shape (n,); those from `accuracy` on
-take true and predicted age groups, shape (n,), and, where neighbours count, the groups in order.
+take true and predicted groups, shape (n,), and, where neighbours count, the groups in order.
 All raise `FeatxError` for empty, misshapen or non-finite input.
 """
 
@@ -127,7 +127,7 @@ def one_off(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -
     order : sequence
         Every group once, youngest first.
     """
-    return float(np.mean(_group_distance(group, predicted, order) <= 1))
+    return float(np.mean(group_distance(group, predicted, order) <= 1))
 
 
 def aabd(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> float:
@@ -141,7 +141,13 @@ def aabd(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> f
     group, predicted, order
         As `one_off`.
     """
-    return float(np.mean(_group_distance(group, predicted, order)))
+    return float(np.mean(group_distance(group, predicted, order)))
+
+
+def group_distance(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> np.ndarray:
+    """Return by how many groups each prediction is off, int64 (n,); arguments as `one_off`."""
+    true, guess = _places(*_paired(group, predicted), order)
+    return np.abs(true - guess)
 
 
 def confusion(group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]) -> np.ndarray:
@@ -224,13 +230,6 @@ def _rows_by_fold(folds: ArrayLike, n: int) -> list[tuple[str, np.ndarray]]:
     return [(str(name), np.flatnonzero(labels == name)) for name in np.unique(labels)]
 
 
-def _group_distance(
-    group: ArrayLike, predicted: ArrayLike, order: Sequence[Hashable]
-) -> np.ndarray:
-    true, guess = _places(*_paired(group, predicted), order)
-    return np.abs(true - guess)
-
-
 def _places(
     true: np.ndarray, guess: np.ndarray, order: Sequence[Hashable]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -243,4 +242,4 @@ def _places(
             np.array([place[name] for name in guess.tolist()]),
         )
     except KeyError as error:
-        raise unknown("age group", str(error.args[0]), map(str, order)) from None
+        raise unknown("group", str(error.args[0]), map(str, order)) from None

@@ -10,7 +10,38 @@ import pandas as pd
 from featx.errors import FeatxError
 from regress.errors_by_cluster import ErrorTable
 from regress.inference import holm, sign_flip_test
-from regress.predictions import Run
+from regress.predictions import TASKS, Run, Task
+
+
+def check_task(runs: Sequence[Run]) -> Task:
+    """Return the task that all runs have.
+
+    Raises
+    ------
+    FeatxError
+        If there is no run, or the runs differ in task or in groups.
+    """
+    if not runs:
+        raise FeatxError("there is nothing to compare; give at least one folder of `featx regress`")
+    first = runs[0]
+    for run in runs:
+        if (run.task, run.groups) != (first.task, first.groups):
+            remedy = (
+                "compare them apart"
+                if "gender" in (run.task, first.task)
+                else "give --groups, groups that hold those of both"
+            )
+            both = f"{first.folder} predicts {_told(first)} and {run.folder} {_told(run)}"
+            raise FeatxError(f"{both}; {remedy}")
+    return TASKS[first.task]
+
+
+def _told(run: Run) -> str:
+    return {
+        "age": "ages",
+        "age-group": f"the groups {', '.join(run.groups)}",
+        "gender": f"gender ({', '.join(run.groups)})",
+    }[run.task]
 
 
 def check_splits(runs: Sequence[Run], names: Sequence[str], allowed: bool) -> None:

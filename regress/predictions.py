@@ -1,9 +1,10 @@
 """The predictions of one method: a folder with a table, its provenance, and a piece a fold.
 
-``predictions.csv`` has one row an image in one fold, with an age (`COLUMNS`) or an age group
-(`GROUP_COLUMNS`); ``run.json`` says what made it, and with ``task`` ``age-group`` the ``groups``;
-``folds/NAME.csv`` and ``folds/NAME.json`` are the pieces, each written whole as its fold ends;
-``probabilities.h5`` holds class probabilities where the method has them.
+``predictions.csv`` has one row an image in one fold, with what its task predicts (`TASKS`): an age,
+an age group or a gender; ``run.json`` says what made it, and of classes the ``task`` and the
+``groups``; ``folds/NAME.csv`` and ``folds/NAME.json`` are the pieces, each written whole as its
+fold ends; ``probabilities.h5`` holds class probabilities where the method has them (see
+`regress.probabilities`).
 """
 
 from __future__ import annotations
@@ -20,12 +21,52 @@ import numpy as np
 import pandas as pd
 
 from featx.atomic import write_json, writing
-from featx.errors import FeatxError
+from featx.errors import FeatxError, unknown
 from featx.manifest import floats, read_csv_text
 
 FORMAT = "featx-predictions/1"
-COLUMNS = ("image", "subject", "fold", "age", "predicted_age")
-GROUP_COLUMNS = ("image", "subject", "fold", "age", "age_group", "predicted_group")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted of each image.
+
+    Attributes
+    ----------
+    label : str
+        What people call it.
+    truth, guess : str
+        The columns of the true and of the predicted value.
+    classes : bool
+        Whether classes are told apart, named in the run's ``groups``, and not ages in years.
+    ordered : bool
+        Whether a class has neighbours, so that some mistakes are smaller than others.
+    """
+
+    label: str
+    truth: str
+    guess: str
+    classes: bool
+    ordered: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table of predictions, in order."""
+        return tuple(dict.fromkeys(("image", "subject", "fold", "age", self.truth, self.guess)))
+
+
+TASKS = {
+    "age": Task("age", "age", "predicted_age", classes=False, ordered=True),
+    "age-group": Task("age group", "age_group", "predicted_group", classes=True, ordered=True),
+    "gender": Task("gender", "gender", "predicted_gender", classes=True, ordered=False),
+}
+COLUMNS = TASKS["age"].columns
+GENDERS = ("female", "male")  # the groups of a run of gender
+
+
+def task_of(predictions: pd.DataFrame) -> str:
+    """Return the task of a table of predictions, by its columns."""
+    return next((name for name in TASKS if TASKS[name].guess in predictions), "age")
 
 
 @dataclass(frozen=True)
@@ -42,9 +83,24 @@ class Run:
         return str(self.info["method"])
 
     @property
+    def task(self) -> str:
+        """What is predicted: ``age``, ``age-group`` or ``gender``."""
+        return str(self.info.get("task", "age"))
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The columns of the table with the truth and with what was predicted."""
+        return TASKS[self.task].truth, TASKS[self.task].guess
+
+    @property
     def groups(self) -> tuple[str, ...]:
-        """The age groups that are predicted, youngest first; none where ages are."""
+        """The classes that are told apart, age groups youngest first; none where ages are told."""
         return tuple(self.info.get("groups", ()))
+
+    @property
+    def predictions_sha256(self) -> str:
+        """The SHA-256 of ``predictions.csv``."""
+        return _sha256(self.folder / "predictions.csv")
 
 
 def fold_stem(fold: str) -> str:
@@ -68,7 +124,7 @@ def write_fold(
     folder : Path
         The method's folder.
     predictions : pandas.DataFrame
-        The test rows, `COLUMNS` or `GROUP_COLUMNS`.
+        The test rows, with the columns of one of `TASKS`.
     record : dict
         At least ``fold`` and ``key`` (what the fold was computed from; see `finished_folds`).
     probabilities : tuple of (classes, probabilities), optional
@@ -97,7 +153,7 @@ def _sha256(path: Path) -> str:
 
 def write_csv(path: Path, predictions: pd.DataFrame) -> None:
     """Write a predictions table as CSV, atomically."""
-    columns = GROUP_COLUMNS if "predicted_group" in predictions else COLUMNS
+    columns = TASKS[task_of(predictions)].columns
     with writing(path) as temporary:
         predictions.to_csv(temporary, index=False, columns=list(columns), lineterminator="\n")
 
@@ -105,28 +161,31 @@ def write_csv(path: Path, predictions: pd.DataFrame) -> None:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a predictions table; ``image``, ``subject`` and ``fold`` as text.
 
+    Where classes are predicted, an age may be unknown (NaN).
+
     Raises
     ------
     FeatxError
-        If the file is missing, malformed, or lacks a column or a finite prediction.
+        If the file is missing, malformed, or lacks a column, a finite age, or a class.
     """
     table = read_csv_text(path)
-    of_groups = "predicted_group" in table
-    missing = [c for c in (GROUP_COLUMNS if of_groups else COLUMNS) if c not in table]
+    task = TASKS[task_of(table)]
+    missing = [column for column in task.columns if column not in table]
     if missing:
         raise FeatxError(f"{path} has no column {missing[0]!r}; is it a predictions table?")
-    if of_groups:
-        table["age"] = floats(table["age"])
-        return table
-    for column in ("age", "predicted_age"):
-        numbers = floats(table[column])
-        if not np.isfinite(numbers).all():
-            row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+    table["age"] = floats(table["age"])
+    if not task.classes:
+        table[task.guess] = floats(table[task.guess])
+    for column in (task.truth, task.guess):
+        cells = table[column]
+        unusable = (cells == "") if task.classes else ~np.isfinite(cells.to_numpy(float))
+        if unusable.any():
+            row = int(np.flatnonzero(unusable)[0])
             raise FeatxError(
-                f"{path}, line {row + 2}: {column} of image {table['image'][row]!r} is not a "
-                "finite number; run that fold again (delete its files under folds/, --resume)"
+                f"{path}, line {row + 2}: {column} of image {table['image'][row]!r} is "
+                f"{'missing' if task.classes else 'not a finite number'}; run that fold again "
+                "(delete its files under folds/, --resume)"
             )
-        table[column] = numbers
     return table
 
 
@@ -150,60 +209,12 @@ def finished_folds(folder: Path, key: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def gather(folder: Path, folds: Iterable[str]) -> pd.DataFrame:
-    """Join the tables of some finished folds, in the order given."""
+def gather(folder: Path, folds: Iterable[str], task: str = "age") -> pd.DataFrame:
+    """Join the tables of some finished folds, in the order given; empty, of `task`, if none is."""
     tables = [read_csv(folder / "folds" / f"{fold_stem(fold)}.csv") for fold in folds]
     if not tables:
-        return pd.DataFrame({column: [] for column in COLUMNS})
+        return pd.DataFrame({column: [] for column in TASKS[task].columns})
     return pd.concat(tables, ignore_index=True)
-
-
-def write_probabilities(folder: Path, folds: Iterable[str]) -> bool:
-    """Join the folds' class probabilities in ``probabilities.h5``; False where there are none.
-
-    The file has ``/image`` (text), ``/class`` (years, or groups as text; the union of the folds'
-    classes) and ``/probability`` (image, class); a class that a fold never trained on has
-    probability 0.
-    """
-    import h5py
-
-    pieces = []
-    for fold in folds:
-        path = folder / "folds" / f"{fold_stem(fold)}.npz"
-        if not path.is_file():
-            return False
-        with np.load(path, allow_pickle=False) as piece:
-            names = read_csv(path.with_suffix(".csv"))["image"].tolist()
-            pieces.append((names, piece["classes"], piece["probabilities"]))
-    if not pieces:
-        return False
-    classes = (
-        pieces[0][1] if _named(pieces[0][1]) else np.unique(np.concatenate([p[1] for p in pieces]))
-    )
-    images = [name for names, _, _ in pieces for name in names]
-    joined = np.zeros((len(images), len(classes)), np.float32)
-    row = 0
-    for names, own, values in pieces:
-        joined[row : row + len(names), pd.Index(classes).get_indexer(own)] = values
-        row += len(names)
-    with writing(folder / "probabilities.h5") as temporary, h5py.File(temporary, "w") as file:
-        image = file.create_dataset("image", data=images, dtype=h5py.string_dtype())
-        if _named(classes):
-            years = file.create_dataset("class", data=classes.tolist(), dtype=h5py.string_dtype())
-        else:
-            years = file.create_dataset("class", data=classes.astype(float))
-            years.attrs["units"] = "years"
-        image.make_scale("image")
-        years.make_scale("class")
-        values = file.create_dataset("probability", data=joined, compression="gzip")
-        values.dims[0].attach_scale(image)
-        values.dims[1].attach_scale(years)
-    return True
-
-
-def _named(classes: np.ndarray) -> bool:
-    """Tell whether classes are names of groups, which are the same in every fold."""
-    return classes.dtype.kind == "U"
 
 
 def read_run(folder: str | Path) -> Run:
@@ -212,7 +223,8 @@ def read_run(folder: str | Path) -> Run:
     Raises
     ------
     FeatxError
-        If it holds no run, or one of another format.
+        If it holds no run, one of another format, or one whose table is of another task than
+        ``run.json`` says.
     """
     folder = Path(folder)
     try:
@@ -224,7 +236,18 @@ def read_run(folder: str | Path) -> Run:
     form = info.get("format") if isinstance(info, dict) else None
     if form != FORMAT:
         raise FeatxError(f"{folder / 'run.json'} has format {form!r}; this program reads {FORMAT}")
-    return Run(folder, info, read_csv(folder / "predictions.csv"))
+    run = Run(folder, info, read_csv(folder / "predictions.csv"))
+    if run.task not in TASKS:
+        raise unknown(f"task in {folder / 'run.json'},", run.task, TASKS)
+    found = task_of(run.predictions)
+    if len(run.predictions) and found != run.task:
+        raise FeatxError(
+            f"{folder / 'run.json'} says task {run.task}, and predictions.csv has the columns of "
+            f"{found}; one of them is of another run"
+        )
+    if TASKS[run.task].classes and not run.groups:
+        raise FeatxError(f"{folder / 'run.json'} names no groups, which task {run.task} needs")
+    return run
 
 
 def find_runs(folders: Iterable[str | Path]) -> list[Run]:

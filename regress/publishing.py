@@ -15,8 +15,8 @@ from regress.predictions import (
     finished_folds,
     gather,
     write_csv,
-    write_probabilities,
 )
+from regress.probabilities import write_probabilities
 from regress.summary import summarise
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "h5py", "joblib", "pandas")
@@ -61,7 +61,7 @@ def publish(
         Folds that failed in this run, with the reason.
     info : mapping
         What else ``run.json`` tells: method, layer, regressor, parameters, protocol, seed, split
-        hash, features, counts; for age groups task and groups.
+        hash, features, counts; for classes task and groups.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def publish(
     """
     records = finished_folds(folder, key)
     names = [name for name in planned if name in records]
-    write_csv(folder / "predictions.csv", gather(folder, names))
+    write_csv(folder / "predictions.csv", gather(folder, names, str(info.get("task", "age"))))
     probable = write_probabilities(folder, names)
     told = {
         "format": FORMAT,

@@ -68,7 +68,7 @@ def run_without(blocked, code):
 TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
-@pytest.mark.parametrize("command", ["regress", "compare", "inspect", "doctor"])
+@pytest.mark.parametrize("command", ["regress", "ensemble", "compare", "inspect", "doctor"])
 def test_help_of_the_torchless_commands_needs_no_torch(command):
     done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,8 @@ def test_help_imports_nothing_heavy():
 
 def test_modules_that_promise_no_torch_keep_it():
     code = "".join(f"import featx.{module}\n" for module in NO_TORCH) + (
-        "import regress.evaluate, regress.compare, regress.regressors.exact_kernel\n"
+        "import regress.evaluate, regress.compare, regress.ensemble, regress.expected_age\n"
+        "import regress.report.group_page, regress.regressors.exact_kernel\n"
         "import regress.regressors.softmax, regress.regressors.baselines\n"
         "import regress.regressors.auto_sklearn\n"
     )

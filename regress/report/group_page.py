@@ -1,4 +1,4 @@
-"""The report on age groups: one self-contained page, its tables and figures as files."""
+"""The report on age groups or genders: one self-contained page, tables and figures as files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from featx.atomic import write_text
 from regress.compare_groups import GroupComparison
 from regress.report import group_tables
 from regress.report.figures import INK, SERIES, style
+from regress.report.gender_histogram import has_histogram, histogram_figure
 from regress.report.inline_svg import inline_svg, save
 from regress.report.page import environment
 from regress.report.passport import commands, passport
 
 _INCHES = 3.7
+_HEADINGS = {"age group": "Age groups", "gender": "Gender"}
 
 
 def write_group_report(comparison: GroupComparison, folder: Path, title: str | None = None) -> Path:
@@ -32,7 +34,8 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
         From `regress.compare_groups.compare_groups`.
     folder : Path
         Gets ``report.html``, ``table.csv``, ``table.md``, ``tests.csv``, ``by_group.csv``,
-        ``confusion.csv`` and ``figures/confusion_N.png`` and ``.svg``, N the rank of the method.
+        ``confusion.csv`` and ``figures/confusion_N.png`` and ``.svg``, N the rank of the method; of
+        genders with probabilities ``histogram.csv`` and ``figures/gender_histogram_N`` too.
     title : str, optional
         The page's title.
 
@@ -42,22 +45,27 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
         The page.
     """
     group_tables.write_group_tables(comparison, folder)
-    panels = []
-    for k, name in enumerate(comparison.names):
+    panels, histograms = [], []
+    for k, (name, run) in enumerate(zip(comparison.names, comparison.runs, strict=True)):
         save(confusion_figure(comparison, k), folder / "figures" / f"confusion_{k + 1}")
         told = f"Confusion matrix of {name}; confusion.csv has the numbers."
         svg = inline_svg(confusion_figure(comparison, k), f"confusion-{k}", told)
         panels.append({"name": name, "svg": Markup(svg)})
+        if has_histogram(run):
+            save(histogram_figure(comparison, k), folder / "figures" / f"gender_histogram_{k + 1}")
+            told = f"Histogram of the probabilities of {name}; histogram.csv has the numbers."
+            svg = inline_svg(histogram_figure(comparison, k), f"histogram-{k}", told)
+            histograms.append({"name": name, "svg": Markup(svg)})
     conditions = passport(comparison.runs)
     page = folder / "report.html"
     html = (
         environment()
         .get_template("groups.html.j2")
         .render(
-            title=title or "Age groups: methods compared",
+            title=title or f"{_HEADINGS[comparison.task.label]}: methods compared",
             comparison=comparison,
             facts=[
-                ("Age groups", ", ".join(comparison.groups)),
+                (_HEADINGS[comparison.task.label], ", ".join(comparison.groups)),
                 *(fact for fact in conditions.shared if fact[0] in ("Protocol", "Folds", "Seed")),
             ],
             ranking=group_tables.group_ranking(comparison),
@@ -65,6 +73,7 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
             by_group=group_tables.group_by_group(comparison),
             passport=conditions,
             panels=panels,
+            histograms=histograms,
             commands=commands(comparison, folder),
             records=[
                 (name, json.dumps(run.info, indent=2, ensure_ascii=False))
@@ -79,7 +88,7 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
 
 
 def confusion_figure(comparison: GroupComparison, method: int) -> Figure:
-    """Draw a method's confusion matrix: counts, shaded by their share of the true group."""
+    """Draw a method's confusion matrix: counts, shaded by their share of the true class."""
     matrix, groups = comparison.confusion[method], comparison.groups
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)

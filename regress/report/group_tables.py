@@ -1,7 +1,9 @@
-"""A comparison of age groups as tables: for the terminal, as CSV and as Markdown."""
+"""A comparison of age groups or genders as tables: for the terminal, as CSV and as Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +11,42 @@ import pandas as pd
 
 from featx.atomic import write_text, writing
 from regress.compare_groups import GroupComparison
-from regress.report.formats import NOTHING, duration, number, of_total, p_value, percent
+from regress.report.formats import (
+    NOTHING,
+    duration,
+    interval,
+    number,
+    of_total,
+    p_value,
+    percent,
+)
+from regress.report.gender_histogram import has_histogram, histogram_table
 from regress.report.tables import INCOMPLETE, aligned, markdown_table
 
 Table = tuple[list[str], list[list[str]]]
 
 
 def write_group_tables(comparison: GroupComparison, folder: Path) -> None:
-    """Write table.csv, table.md, tests.csv, by_group.csv and confusion.csv."""
-    for name, table in (
-        ("table", comparison.table),
-        ("tests", comparison.tests),
-        ("by_group", comparison.by_group),
-        ("confusion", confusion_table(comparison)),
-    ):
+    """Write table.csv, table.md, tests.csv, by_group.csv and confusion.csv.
+
+    Of genders with probabilities histogram.csv too.
+    """
+    files = {
+        "table": comparison.table,
+        "tests": comparison.tests,
+        "by_group": comparison.by_group,
+        "confusion": confusion_table(comparison),
+    }
+    if any(map(has_histogram, comparison.runs)):
+        files["histogram"] = histogram_table(comparison)
+    for name, table in files.items():
         with writing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     write_text(folder / "table.md", markdown_groups(comparison))
 
 
 def confusion_table(comparison: GroupComparison) -> pd.DataFrame:
-    """Return a row a method and true group, a column a predicted group, with numbers of images."""
+    """Return a row a method and true class, a column a predicted class, with numbers of images."""
     frames = [
         pd.DataFrame(matrix, columns=list(comparison.groups)).assign(
             method=name, true=list(comparison.groups)
@@ -39,12 +56,43 @@ def confusion_table(comparison: GroupComparison) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[["method", "true", *comparison.groups]]
 
 
+def _between(low: float, high: float) -> str:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return NOTHING
+    return f"{number(100 * low, 1)} to {number(100 * high, 1)} %"
+
+
+def _spread(mean: float, sd: float) -> str:
+    return f"{number(100 * mean, 1)} ± {number(100 * sd, 1)} %"
+
+
+#: Columns of the ranking: heading, the columns of the table it needs, how they are written.
+#: A heading whose columns the table lacks is left out.
+_MEASURES: tuple[tuple[str, tuple[str, ...], Callable[..., str]], ...] = (
+    ("accuracy", ("accuracy",), percent),
+    ("95 % CI", ("accuracy_low", "accuracy_high"), _between),
+    ("accuracy over folds", ("accuracy_mean_of_folds", "accuracy_sd_of_folds"), _spread),
+    ("1-off", ("one_off",), percent),
+    ("1-off 95 % CI", ("one_off_low", "one_off_high"), _between),
+    ("1-off over folds", ("one_off_mean_of_folds", "one_off_sd_of_folds"), _spread),
+    ("AABD", ("aabd",), partial(number, digits=3)),
+    ("AABD 95 % CI", ("aabd_low", "aabd_high"), partial(interval, digits=3)),
+    ("MAE", ("expected_mae",), number),
+    ("MAE 95 % CI", ("expected_mae_low", "expected_mae_high"), interval),
+    ("ages", ("n_ages",), "{:,}".format),
+    ("exact by age", ("expected_exact",), percent),
+    ("1-off by age", ("expected_one_off",), percent),
+)
+_NOT_ON_A_TERMINAL = (
+    *("1-off 95 % CI", "AABD 95 % CI", "MAE 95 % CI", "ages", "exact by age", "1-off by age"),
+    "time",
+)
+
+
 def group_ranking(comparison: GroupComparison) -> Table:
     """Return the header and the rows of the ranking, rounded for reading."""
-    header = [
-        *("#", "method", "accuracy", "95 % CI", "accuracy over folds", "1-off", "1-off 95 % CI"),
-        *("1-off over folds", "images", "subjects", "folds", "time"),
-    ]
+    measures = [one for one in _MEASURES if set(one[1]) <= set(comparison.table)]
+    header = ["#", "method", *(one[0] for one in measures), "images", "subjects", "folds", "time"]
     rows = []
     for row in comparison.table.to_dict("records"):
         mark = f" {INCOMPLETE}" if row["folds_done"] < row["folds_planned"] else ""
@@ -52,12 +100,7 @@ def group_ranking(comparison: GroupComparison) -> Table:
             [
                 str(row["rank"]),
                 f"{row['method']}{mark}",
-                percent(row["accuracy"]),
-                _between(row["accuracy_low"], row["accuracy_high"]),
-                _spread(row["accuracy_mean_of_folds"], row["accuracy_sd_of_folds"]),
-                percent(row["one_off"]),
-                _between(row["one_off_low"], row["one_off_high"]),
-                _spread(row["one_off_mean_of_folds"], row["one_off_sd_of_folds"]),
+                *(write(*(row[column] for column in columns)) for _, columns, write in measures),
                 of_total(row["n_images"], row["n_total"]),
                 f"{row['n_subjects']:,}",
                 of_total(row["folds_done"], row["folds_planned"]),
@@ -89,24 +132,25 @@ def group_versus_best(comparison: GroupComparison) -> Table:
 
 
 def group_by_group(comparison: GroupComparison) -> Table:
-    """Return precision and recall of each method in each group, and its images."""
+    """Return precision and recall of each method in each class, and its images."""
+    task = comparison.task
     rows = [
         [
             row["method"],
-            row["age_group"],
+            row[task.truth],
             percent(row["precision"]),
             percent(row["recall"]),
             f"{row['n_images']:,}",
         ]
         for row in comparison.by_group.to_dict("records")
     ]
-    return ["method", "age group", "precision", "recall", "images"], rows
+    return ["method", task.label, "precision", "recall", "images"], rows
 
 
 def terminal_groups(comparison: GroupComparison) -> str:
     """Return the ranking as aligned text, followed by the notes."""
     header, rows = group_ranking(comparison)
-    keep = [header.index(name) for name in header if name not in ("1-off 95 % CI", "time")]
+    keep = [header.index(name) for name in header if name not in _NOT_ON_A_TERMINAL]
     lines = aligned([[row[k] for k in keep] for row in [header, *rows]])
     return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
 
@@ -128,13 +172,3 @@ def markdown_groups(comparison: GroupComparison) -> str:
         ]
     parts += [f"Note: {note}" for note in comparison.notes]
     return "\n\n".join(parts) + "\n"
-
-
-def _between(low: float, high: float) -> str:
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return NOTHING
-    return f"{number(100 * low, 1)} to {number(100 * high, 1)} %"
-
-
-def _spread(mean: float, sd: float) -> str:
-    return f"{number(100 * mean, 1)} ± {number(100 * sd, 1)} %"

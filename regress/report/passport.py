@@ -195,7 +195,7 @@ def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
     compare += ["--bootstrap", str(comparison.bootstrap), "--seed", str(comparison.seed)]
     if len(splits) > 1:
         compare.append("--allow-different-splits")
-    if isinstance(comparison, GroupComparison):
+    if isinstance(comparison, GroupComparison) and comparison.task.ordered:
         compare += ["--groups", ",".join(comparison.groups)]
     return [*told, shlex.join(compare)]
 
@@ -203,6 +203,9 @@ def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
 def regress_command(run: Run) -> str:
     """Return the command that makes a run again."""
     info = run.info
+    if "members" in info:
+        words = ["featx", "ensemble", *(member["folder"] for member in info["members"])]
+        return shlex.join([*words, "--name", run.method, "-o", str(run.folder)])
     if "cascade" in info:
         words = ["featx", "finetune", info["cascade"], "--protocol", info["protocol"]]
         if info.get("seed") is not None:

@@ -14,48 +14,10 @@ from featx.errors import FeatxError
 from regress import metrics
 from regress.compare_groups import compare_groups
 from regress.grouping import into_groups, parse_groups
-from regress.predictions import Run, find_runs, read_run, write_fold
-from regress.publishing import publish, start_folder
+from regress.predictions import Run, find_runs, read_run
+from tests.regress.made_runs import GROUPS, draw, write_run
 
-GROUPS = ("0-12", "15-20", "25-100")
 PAPER = np.array([[1646, 12, 9], [12, 36, 104], [66, 143, 2362]])  # König (2019), Table 6
-
-
-def write_run(folder, true, guess, *, folds=3, groups=GROUPS, method="net", subjects=6, split="s"):
-    start_folder(folder, resume=False)
-    rows = np.arange(len(true))
-    names = [str(fold) for fold in range(folds)]
-    for fold, name in enumerate(names):
-        mine = rows[rows % subjects % folds == fold]
-        table = pd.DataFrame(
-            {
-                "image": [f"i{row}" for row in mine],
-                "subject": [f"s{row % subjects}" for row in mine],
-                "fold": name,
-                "age": np.nan,
-                "age_group": np.array(true)[mine],
-                "predicted_group": np.array(guess)[mine],
-            }
-        )
-        probable = np.full((len(mine), len(groups)), 1 / len(groups))
-        record = {"fold": name, "key": "k", "seconds": 1.0}
-        write_fold(folder, table, record, (np.array(groups), probable))
-    info = {
-        "method": method,
-        "task": "age-group",
-        "groups": list(groups),
-        "split_hash": split,
-        "protocol": "folds",
-        "counts": {"total": len(true)},
-    }
-    publish(folder, "k", names, {}, info)
-    return read_run(folder)
-
-
-def draw(n, seed, right=0.6, groups=GROUPS):
-    rng = np.random.default_rng(seed)
-    true = rng.choice(groups, n)
-    return true, np.where(rng.random(n) < right, true, rng.choice(groups, n))
 
 
 def from_matrix(matrix):
@@ -117,10 +79,27 @@ def test_comparison_numbers_are_the_runs_own(tmp_path):
     place = {name: k for k, name in enumerate(GROUPS)}
     near = [abs(place[t] - place[g]) <= 1 for t, g in zip(true, guess, strict=True)]
     assert row["one_off"] == pytest.approx(np.mean(near))
+    off = np.mean([abs(place[t] - place[g]) for t, g in zip(true, guess, strict=True)])
+    assert row["aabd"] == pytest.approx(off)
+    assert row["aabd_low"] < off < row["aabd_high"]
     test = found.tests.iloc[0]
     assert test["difference"] == pytest.approx(np.mean(true == guess) - np.mean(true == worse))
     assert test["low"] <= test["difference"] <= test["high"]
     assert found.confusion[0].sum() == 120
+
+
+def test_the_interval_of_aabd_resamples_subjects(tmp_path):
+    """The same draws by hand, over the six subjects."""
+    true, guess = draw(120, 0)
+    run = write_run(tmp_path, true, guess)
+    found = compare_groups([run], bootstrap=400, seed=5).table.iloc[0]
+    place = {name: k for k, name in enumerate(GROUPS)}
+    table = run.predictions
+    off = (table["age_group"].map(place) - table["predicted_group"].map(place)).abs()
+    sums = off.groupby(table["subject"]).sum()[pd.unique(table["subject"])].to_numpy()
+    drawn = np.random.default_rng(5).multinomial(6, np.full(6, 1 / 6), size=400)
+    ends = np.percentile((drawn @ sums) / (drawn.sum(axis=1) * 20), [2.5, 97.5])
+    assert found[["aabd_low", "aabd_high"]].tolist() == pytest.approx(ends)
 
 
 def test_the_report(tmp_path):
@@ -132,13 +111,17 @@ def test_the_report(tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "100.0 ± 0.0 %" in result.output
+    assert "AABD" in result.output
     page = (tmp_path / "report" / "report.html").read_text()
     assert "a &amp; &lt;" in page
     assert "--groups 0-12,15-20,25-100" in page
     written = pd.read_csv(tmp_path / "report" / "confusion.csv")
     assert written[list(GROUPS)].to_numpy().sum() == 180
     assert (tmp_path / "report" / "figures" / "confusion_2.svg").exists()
+    assert "AABD 95 % CI" in page
     text = (tmp_path / "report" / "table.md").read_text()
+    assert "| AABD | AABD 95 % CI |" in text
+    assert {"aabd", "aabd_low", "aabd_high"} <= set(pd.read_csv(tmp_path / "report" / "table.csv"))
     assert "| true | 0-12 | 15-20 | 25-100 |" in text
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from featx.errors import FeatxError
 from regress.predictions import (
     COLUMNS,
+    GENDERS,
+    Run,
     finished_folds,
     fold_stem,
     gather,
@@ -17,8 +19,9 @@ from regress.predictions import (
     read_run,
     write_csv,
     write_fold,
-    write_probabilities,
 )
+from regress.probabilities import has_probabilities, read_probabilities, write_probabilities
+from tests.regress.made_runs import GROUPS, draw, draw_probabilities, write_run
 
 
 def piece(fold, n=2):
@@ -101,3 +104,109 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"format": "featx-predictions/99"}))
     with pytest.raises(FeatxError, match="featx-predictions/99"):
         read_run(tmp_path)
+
+
+def test_a_run_of_gender_comes_back_with_unknown_ages(tmp_path):
+    true, guess = draw(30, 0, groups=GENDERS)
+    ages = np.where(np.arange(30) % 4 == 0, np.nan, np.arange(30) + 0.1)
+    run = write_run(tmp_path, true, guess, task="gender", groups=GENDERS, ages=ages)
+    assert (run.task, run.columns) == ("gender", ("gender", "predicted_gender"))
+    assert run.groups == GENDERS
+    written = (tmp_path / "predictions.csv").read_text().splitlines()[0]
+    assert written == "image,subject,fold,age,gender,predicted_gender"
+    rows = run.predictions["image"].str[1:].astype(int).to_numpy()
+    np.testing.assert_array_equal(run.predictions["age"], ages[rows])
+    assert run.predictions["gender"].tolist() == true[rows].tolist()
+    assert run.predictions["predicted_gender"].tolist() == guess[rows].tolist()
+
+
+def test_tasks_are_told_by_their_record_and_columns(tmp_path):
+    true, guess = draw(12, 0)
+    assert write_run(tmp_path / "groups", true, guess).columns == ("age_group", "predicted_group")
+    run = write_run(tmp_path / "ages", np.arange(12), np.arange(12), task="age")
+    assert (run.task, run.columns, run.groups) == ("age", ("age", "predicted_age"), ())
+
+
+def test_a_run_without_finished_folds_has_the_columns_of_its_task(tmp_path):
+    true, guess = draw(12, 0, groups=GENDERS)
+    nothing = {"task": "gender", "groups": GENDERS, "left_out": ("0", "1", "2")}
+    run = write_run(tmp_path, true, guess, **nothing)
+    assert run.task == "gender"
+    assert list(run.predictions)[-2:] == ["gender", "predicted_gender"]
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "told"),
+    [
+        ("age", "age", "age of image 'i3' is not a finite number"),
+        ("age", "predicted_age", "predicted_age of image 'i3' is not a finite number"),
+        ("gender", "gender", "gender of image 'i3' is missing"),
+        ("age-group", "predicted_group", "predicted_group of image 'i3' is missing"),
+    ],
+)
+def test_what_a_row_must_have(tmp_path, task, column, told):
+    values = np.arange(12) if task == "age" else np.array(["a", "b"] * 6)
+    write_run(tmp_path, values, values, task=task, groups=("a", "b"))
+    table = pd.read_csv(tmp_path / "predictions.csv", dtype=str)
+    table.loc[table["image"] == "i3", column] = ""
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    with pytest.raises(FeatxError, match=rf"predictions\.csv, line 3: {told}"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"task": "age-group"},
+            "says task age-group, and predictions.csv has the columns of g",
+        ),
+        ({"task": "gendre"}, r"run\.json, 'gendre': did you mean gender"),
+        ({"groups": []}, "names no groups, which task gender needs"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_told(tmp_path, changes, told):
+    true, guess = draw(12, 0, groups=GENDERS)
+    write_run(tmp_path, true, guess, task="gender", groups=GENDERS)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(FeatxError, match=told):
+        read_run(tmp_path)
+
+
+def test_probabilities_are_read_in_the_order_of_the_table(tmp_path):
+    true, guess = draw(40, 0)
+    given = draw_probabilities(40, 1)
+    run = write_run(tmp_path, true, guess, probabilities=given)
+    table = run.predictions.sample(frac=0.5, random_state=0)
+    found = read_probabilities(Run(run.folder, run.info, table))
+    assert found.classes.tolist() == list(GROUPS)
+    np.testing.assert_allclose(found.values, given[table["image"].str[1:].astype(int)], atol=1e-7)
+
+
+def test_what_is_wrong_with_probabilities_is_told(tmp_path):
+    ages = np.arange(12.0)
+    bare = write_run(tmp_path / "bare", ages, ages, task="age")
+    assert not has_probabilities(bare)
+    with pytest.raises(FeatxError, match="has no class probabilities"):
+        read_probabilities(bare)
+    true, guess = draw(12, 0)
+    run = write_run(tmp_path / "a", true, guess)
+    other = run.predictions.assign(image="x" + run.predictions["image"])
+    with pytest.raises(FeatxError, match="has no row for image 'xi0'"):
+        read_probabilities(Run(run.folder, run.info, other))
+    doubled = pd.concat([run.predictions, run.predictions.head(1)], ignore_index=True)
+    with pytest.raises(FeatxError, match="image 'i0' is there twice"):
+        read_probabilities(Run(run.folder, run.info, doubled))
+    with h5py.File(run.folder / "probabilities.h5", "r+") as file:
+        file["probability"][4] = 0.1
+    with pytest.raises(FeatxError, match="do not sum to 1"):
+        read_probabilities(run)
+
+
+def test_folds_that_name_different_classes_are_told(tmp_path):
+    for fold, classes in (("a", ["x", "y"]), ("b", ["y", "x"])):
+        probable = np.array(classes), np.full((2, 2), 0.5)
+        write_fold(tmp_path, piece(fold), {"fold": fold, "key": "k"}, probable)
+    with pytest.raises(FeatxError, match="its folds name different classes"):
+        write_probabilities(tmp_path, ["a", "b"])
