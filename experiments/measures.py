@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from regress import metrics
-from regress.predictions import Run
+from regress.expected_age import expected_ages, has_expected_ages
+from regress.predictions import TASKS, Run
 
 
 def measures(run: Run) -> dict[str, float]:
@@ -24,7 +24,7 @@ def measures(run: Run) -> dict[str, float]:
     """
     table = run.predictions
     if run.groups:
-        return _of_groups(table, run.groups)
+        return _of_classes(run)
     age, predicted, folds = table["age"], table["predicted_age"], table["fold"]
     errors = np.array(list(metrics.fold_maes(age, predicted, folds).values()))
     return {
@@ -38,13 +38,16 @@ def measures(run: Run) -> dict[str, float]:
     }
 
 
-def _of_groups(table: pd.DataFrame, groups: Sequence[str]) -> dict[str, float]:
-    true, guess = table["age_group"].to_numpy(str), table["predicted_group"].to_numpy(str)
+def _of_classes(run: Run) -> dict[str, float]:
+    table, groups = run.predictions, run.groups
+    true, guess = (table[name].to_numpy(str) for name in run.columns)
     shares: dict[str, Callable[[np.ndarray], float]] = {
-        "accuracy": lambda rows: metrics.accuracy(true[rows], guess[rows]),
-        "one_off": lambda rows: metrics.one_off(true[rows], guess[rows], groups),
+        "accuracy": lambda rows: metrics.accuracy(true[rows], guess[rows])
     }
     found: dict[str, float] = {}
+    if TASKS[run.task].ordered:
+        shares["one_off"] = lambda rows: metrics.one_off(true[rows], guess[rows], groups)
+        found["aabd"] = metrics.aabd(true, guess, groups)
     for name, share in shares.items():
         mean, sd = metrics.over_folds(share, table["fold"], len(table))
         found |= {
@@ -52,4 +55,6 @@ def _of_groups(table: pd.DataFrame, groups: Sequence[str]) -> dict[str, float]:
             f"{name}_mean_of_folds": mean,
             f"{name}_sd_of_folds": sd,
         }
+    if has_expected_ages(run) and table["age"].notna().all():
+        found["mae_expected_value"] = metrics.mae(table["age"], expected_ages(run))
     return found

@@ -25,6 +25,8 @@ _WORDS = {
     "one_off": "1-off",
     "one_off_mean_of_folds": "1-off, mean of folds",
     "one_off_sd_of_folds": "1-off, sd of folds",
+    "aabd": "AABD (groups)",
+    "mae_expected_value": "MAE of the expected value (years)",
 }
 
 
