@@ -142,7 +142,7 @@ def _stages(
     from featx.training.planning import plan_stages
     from featx.training.processes import join_processes
 
-    plans = plan_stages(settled)
+    plans = plan_stages(settled, processes=int(os.environ.get("WORLD_SIZE", "1")))
     if dry_run:
         for plan in plans:
             click.echo(_told(plan))

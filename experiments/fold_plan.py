@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from featx.backbones import get_backbone
 from featx.errors import FeatxError
 from featx.heads import Task
 from featx.training.cascade_file import Cascade
-from featx.training.data import StageData
+from featx.training.data import StageData, head_specs
 from featx.training.planning import StagePlan, plan_stages
+from featx.training.rehearsal import check_enough, check_layers
 from featx.training.samples import check_disjoint
 from featx.views import View
 from regress.predictions import fold_stem
@@ -121,7 +123,8 @@ def plan_end_to_end(
     ------
     FeatxError
         As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
-        with the target; if there is no fold of a name; if regressors are to learn age groups.
+        with the target; if there is no fold of a name; if regressors are to learn age groups, or
+        the target's network has no layer of a name.
     """
     *early, target = plan_stages(cascade, split_last=False)
     # folds share the pixels of the target's images: a filter may have left out some that were read
@@ -151,6 +154,11 @@ def plan_end_to_end(
     for spec in regressors:
         if hasattr(make_regressor(spec, options or {}, cascade.seed), "unit_ages"):
             raise FeatxError(f"--regressor {spec}: the networks' own heads are always told")
+    specs = head_specs(stage, samples, get_backbone(target.backbone))
+    fewest = min(len(fold.train) for fold in folds)
+    check_enough(target.backbone, specs, stage.unlock, fewest, 1)
+    if regressors:
+        check_layers(target.backbone, specs, layers)
     methods = [FoldMethod(task=task, view=view) for task in stage.tasks for view in stage.views]
     methods += [FoldMethod(layer, spec) for layer in layers for spec in regressors]
     return EndToEnd(

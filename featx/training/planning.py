@@ -20,8 +20,9 @@ from featx.training.data import (
     stage_labels,
     stage_samples,
 )
+from featx.training.rehearsal import check_enough, check_unlock
 from featx.training.stage_config import Stage
-from featx.weights import LoadedNetwork
+from featx.weights import LoadedNetwork, check_weights
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class StagePlan:
         return f"{self.number}-{self.stage.name}"
 
 
-def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]:
+def plan_stages(
+    cascade: Cascade, *, split_last: bool = True, processes: int = 1
+) -> list[StagePlan]:
     """Read and split every stage's data, before anything is trained.
 
     Parameters
@@ -63,13 +66,17 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
         As read.
     split_last : bool
         Split the last stage's images too; not where folds are still to be taken from them.
+    processes : int
+        How many will train together.
 
     Raises
     ------
     FeatxError
-        If a stage's tables cannot be read, its filter or split leaves nothing, or its classes do
-        not cover its images.
+        If the weights are not there, a stage's tables cannot be read, its filter or split leaves
+        nothing, its classes do not cover its images, its network has no module to unlock of that
+        name, or its images are too few for batch normalisation.
     """
+    check_weights(cascade.backbone, cascade.weights_found)
     plans = []
     backbone = cascade.backbone
     for number, stage in enumerate(cascade.stages, start=1):
@@ -85,7 +92,13 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
         backbone = _next_backbone(stage, backbone)
         plan = StagePlan(number, backbone, resolved, split, seed)
         specs = head_specs(resolved, split.train, get_backbone(backbone))
-        stage_labels(resolved, split, specs)  # told now rather than after hours of other stages
+        # told now rather than after hours of other stages
+        stage_labels(resolved, split, specs)
+        try:
+            check_unlock(backbone, specs, stage.unlock)
+            check_enough(backbone, specs, stage.unlock, len(split.train), processes)
+        except FeatxError as error:
+            raise FeatxError(f"stage {stage.name}: {error}") from None
         plans.append(plan)
     return plans
 

@@ -26,6 +26,7 @@ from featx.training.loop import SAVE_EVERY, StageTraining
 from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
+from featx.training.rehearsal import check_enough
 from featx.training.stage_config import Stage
 from featx.training.unlocking import unlock
 from featx.training.validation import Images
@@ -94,6 +95,8 @@ def run_stage(
     module, heads = prepare_network(plan, parent)
     labels = stage_labels(stage, plan.data, heads.specs)
     unlock(module, parent.backbone, stage.unlock)
+    images = len(plan.data.train)  # of a fold they are known only now
+    check_enough(parent.backbone.name, heads.specs, stage.unlock, images, processes.count)
     train, validation = plan.data.train, plan.data.validation
     held = validation or train.take(np.arange(0))
     store = shared or PixelStore(train.files + held.files, parent.preprocessing)

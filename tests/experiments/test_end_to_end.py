@@ -171,6 +171,13 @@ def test_an_unknown_fold_is_told(made):
         plan(made, protocol="lopo", only=["99"])
 
 
+def test_a_layer_that_is_not_there_is_told_before_anything_is_trained(made):
+    with pytest.raises(FeatxError, match="unknown layer of onet 'gapp': did you mean gap"):
+        plan(made, layers=["gapp"], regressors=["mean"])
+    layers = ["embedding", "dense5", "softmax"]
+    assert len(plan(made, layers=layers, regressors=["mean"]).methods) == 4
+
+
 def test_a_failing_fold_is_recorded_and_does_not_lose_the_others(made, monkeypatch):
     def fail_once(*given):
         monkeypatch.undo()
