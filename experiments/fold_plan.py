@@ -12,6 +12,7 @@ import pandas as pd
 from featx.backbones import get_backbone
 from featx.errors import FeatxError
 from featx.heads import Task
+from featx.identities import one_spelling
 from featx.training.cascade_file import Cascade
 from featx.training.data import StageData, head_specs
 from featx.training.planning import StagePlan, plan_stages
@@ -134,7 +135,8 @@ def plan_end_to_end(
         for side in (plan.data.train, plan.data.validation):
             if side is not None:
                 check_disjoint(side, samples, f"the target, stage {target.stage.name}")
-    images = with_subjects(samples.table)
+    # joined tables may spell one person's name in two ways
+    images = with_subjects(samples.table.assign(subject=one_spelling(samples.table)))
     folds = plan_folds(protocol, images, cascade.seed)
     split = split_hash(images, folds)
     chosen = [fold for fold in folds if not only or fold.name in only]
