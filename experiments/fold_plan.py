@@ -17,10 +17,10 @@ from featx.training.cascade_file import Cascade
 from featx.training.data import StageData, head_specs
 from featx.training.planning import StagePlan, plan_stages
 from featx.training.rehearsal import check_enough, check_layers
-from featx.training.samples import check_disjoint
+from featx.training.samples import Samples, check_disjoint
 from featx.views import View
 from regress.predictions import fold_stem
-from regress.protocols import Fold, plan_folds, split_hash, with_subjects
+from regress.protocols import Fold, check_named, plan_folds, split_hash, with_subjects
 from regress.regressors import make_regressor
 
 
@@ -124,8 +124,9 @@ def plan_end_to_end(
     ------
     FeatxError
         As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
-        with the target; if there is no fold of a name; if regressors are to learn age groups, or
-        the target's network has no layer of a name.
+        with the target; if two images of the target have one id; if nobody can be left out because
+        no subject is known; if there is no fold of a name; if regressors are to learn age groups,
+        or the target's network has no layer of a name.
     """
     *early, target = plan_stages(cascade, split_last=False)
     # folds share the pixels of the target's images: a filter may have left out some that were read
@@ -135,6 +136,9 @@ def plan_end_to_end(
         for side in (plan.data.train, plan.data.validation):
             if side is not None:
                 check_disjoint(side, samples, f"the target, stage {target.stage.name}")
+    where = f"the target, stage {target.stage.name},"
+    _check_ids(samples, where)
+    check_named(protocol, len(samples), int((samples.table["subject"] == "").sum()), where)
     # joined tables may spell one person's name in two ways
     images = with_subjects(samples.table.assign(subject=one_spelling(samples.table)))
     folds = plan_folds(protocol, images, cascade.seed)
@@ -176,3 +180,15 @@ def plan_end_to_end(
         methods,
         dict(options or {}),
     )
+
+
+def _check_ids(samples: Samples, where: str) -> None:
+    """Prove that an image's id tells which it is: predictions are compared by it."""
+    images = samples.table["image"]
+    twice = images[images.duplicated(keep=False)]
+    if len(twice):
+        same = samples.table.loc[images == twice.iloc[0], "file"].tolist()
+        raise FeatxError(
+            f"{where} has {twice.nunique()} image ids that stand for two images or more: "
+            f"{twice.iloc[0]!r} is {same[0]} and {same[1]}; give the images of one table other ids"
+        )

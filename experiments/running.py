@@ -97,12 +97,15 @@ def run_experiment(
             outcomes.append(Outcome(row, {}, None, "not asked for"))
             continue
         settings.say(f"{row.name}:")
-        missing = missing_needs(experiment, row, settings)
         try:
+            missing = missing_needs(experiment, row, settings)
             if missing:
                 raise FeatxError(missing)
             folder = _make(row, experiment, settings)
-            outcomes.append(Outcome(row, measures(read_run(folder)), folder, _left(folder)))
+            run, left = read_run(folder), _left(folder)
+            if not len(run.predictions):
+                raise FeatxError(left)
+            outcomes.append(Outcome(row, measures(run), folder, left))
         except FeatxError as error:
             outcomes.append(Outcome(row, {}, None, str(error)))
         settings.say(f"  {outcomes[-1].reason or 'done'}")
@@ -110,9 +113,16 @@ def run_experiment(
 
 
 def missing_needs(experiment: Experiment, row: Row, settings: Settings) -> str:
-    """Say which of the things that a row names are not there, and how to come by them."""
+    """Say which of the things that a row names are not there, and how to come by them.
+
+    Where its cascade cannot be read, or does not take the changes, that is what is said.
+    """
+    try:
+        named = _named(experiment, row, settings)
+    except FeatxError as error:
+        return str(error)
     missing = []
-    for path in _named(experiment, row, settings):
+    for path in named:
         if path in experiment.needs and not (settings.data / path).exists():
             missing.append(f"{settings.data / path} is not there ({experiment.needs[path]})")
     return "; ".join(missing)

@@ -9,6 +9,7 @@ from experiments import fold_networks
 from experiments.end_to_end import run_end_to_end
 from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
+from featx.manifest import read_table, write_table
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
 from featx.training.planning import plan_stages
@@ -176,6 +177,24 @@ def test_a_layer_that_is_not_there_is_told_before_anything_is_trained(made):
         plan(made, layers=["gapp"], regressors=["mean"])
     layers = ["embedding", "dense5", "softmax"]
     assert len(plan(made, layers=layers, regressors=["mean"]).methods) == 4
+
+
+def test_leaving_out_persons_of_whom_none_is_known(made):
+    table = read_table(made / "made").assign(subject="")
+    write_table(table, made / "made" / "images.csv")
+    told = r"the target, stage target, names no subjects, so no person .* use --protocol kfold:5"
+    with pytest.raises(FeatxError, match=told):
+        plan(made, protocol="lopo")
+    assert len(plan(made, protocol="kfold:3").folds) == 3
+
+
+def test_tables_that_share_ids_are_refused(made):
+    again = make_folder(made / "again", subjects=2, each=2, seed=8, dataset="again")
+    first = read_table(made / "made")["image"].iloc[0]
+    again.loc[0, "image"] = first
+    write_table(again, made / "again" / "images.csv")
+    with pytest.raises(FeatxError, match=f"has 1 image ids .*: '{first}' is .*made.* and .*again"):
+        plan(made, "stages.0.data.tables=[made, again]")
 
 
 def test_a_failing_fold_is_recorded_and_does_not_lose_the_others(made, monkeypatch):
