@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="With --protocol: folds at once, in processes of their own; several share a GPU.",
+    help="With --protocol: folds at once, in processes of their own, in turn on every GPU.",
 )
 @click.option(
     "--set",
@@ -130,6 +130,7 @@ def finetune(
         resume=resume,
         keep_networks=keep_networks,
         progress=True,
+        save_every=save_every,
         say=click.echo,
     )
     _report(infos, [output / "runs" / method.stem for method in plan.methods])

@@ -99,7 +99,9 @@ def run_stage(
     check_enough(parent.backbone.name, heads.specs, stage.unlock, images, processes.count)
     train, validation = plan.data.train, plan.data.validation
     held = validation or train.take(np.arange(0))
-    store = shared or PixelStore(train.files + held.files, parent.preprocessing)
+    store = shared or PixelStore(
+        train.files + held.files, parent.preprocessing, sharers=processes.local
+    )
     if shared:
         rows = train.positions, held.positions
     else:

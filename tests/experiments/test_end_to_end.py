@@ -1,11 +1,13 @@
 """Fine-tuning under a protocol: every fold its own network, no test subject ever seen."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from experiments import fold_networks
+from experiments import end_to_end, fold_networks
 from experiments.end_to_end import run_end_to_end
 from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
@@ -149,6 +151,24 @@ def test_folds_in_processes_equal_folds_in_turn(made):
     run(made, plan(made), out="two", jobs=2)
     one, two = (read_run(made / out / "runs" / "end-to-end").predictions for out in ("one", "two"))
     pd.testing.assert_frame_equal(one, two, rtol=1e-5)
+
+
+def test_folds_take_gpus_in_turn_and_are_sent_only_what_they_need(two_stages, monkeypatch):
+    sent = []
+
+    def record(function, tasks, jobs):
+        for task in tasks:
+            sent.append(task)
+            yield task[1].name, "not run"
+
+    monkeypatch.setattr(end_to_end, "run", record)
+    monkeypatch.setattr(end_to_end, "spread_devices", lambda name: ["cuda:0", "cuda:1"])
+    run(two_stages, plan(two_stages), jobs=2, save_every=7)
+    assert [device for _, _, device, _ in sent] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert all(work.save_every == 7 and work.jobs == 2 for work, *_ in sent)
+    content = pickle.dumps(sent[0])
+    assert b"made00_0" in content
+    assert b"large00_0" not in content
 
 
 def test_an_early_stage_with_a_test_picture_is_refused(made):
