@@ -24,6 +24,7 @@ from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.samples import bounds, check_disjoint, label
+from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage
 from featx.weights import LoadedNetwork, load_network
 from regress.evaluate import plain
@@ -121,12 +122,14 @@ def _fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> None:
         save_every=work.save_every,
     )
     trained = time.perf_counter() - start
+    remedy = f"to use its network; run fewer folds at once (--jobs, here {work.jobs})"
     for method in work.methods:
         begin = time.perf_counter()
-        if method.spec:
-            estimate = _by_regressor(work, method, network, store, fold, where)
-        else:
-            estimate = _by_own_head(method, network, store, fold, where)
+        with telling_shortage(method.name, remedy, where.device):
+            if method.spec:
+                estimate = _by_regressor(work, method, network, store, fold, where)
+            else:
+                estimate = _by_own_head(method, network, store, fold, where)
         table = work.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
         if estimate.ages is not None:
             table["predicted_age"] = estimate.ages

@@ -74,8 +74,8 @@ class StageTraining:
     Raises
     ------
     FeatxError
-        From `fit`: if a loss is not finite (step and images are named), memory does not suffice,
-        a state cannot be written, or an image cannot be read.
+        From `fit`: if a loss is not finite (step and images are named), a state cannot be written,
+        or an image cannot be read.
     """
 
     def __init__(
@@ -183,26 +183,19 @@ class StageTraining:
         todo = range(self._step, len(batches))
         losses: list[tuple[int, torch.Tensor]] = []
         ahead = self._train.store.batches([self._train.rows[own[step]] for step in todo])
-        try:
-            for step, pixels in zip(todo, ahead, strict=True):
-                loss = self._one_step(step, pixels, own[step], len(batches[step]), len(batches))
-                losses.append((step, loss))
-                last = step + 1 == len(batches)
-                if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
-                    self._look(losses, own, batches)
-                    losses.clear()
-                self._step = step + 1
-                if processes.first:
-                    self._on_images(len(batches[step]))
-                    whole = self._step % self._stage.accumulate == 0 and not losses and not last
-                    if whole:
-                        self._save_if_due()
-        except torch.OutOfMemoryError:
-            raise self._out_of_memory(str(processes.device)) from None
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error):
-                raise
-            raise self._out_of_memory("this machine") from None
+        for step, pixels in zip(todo, ahead, strict=True):
+            loss = self._one_step(step, pixels, own[step], len(batches[step]), len(batches))
+            losses.append((step, loss))
+            last = step + 1 == len(batches)
+            if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
+                self._look(losses, own, batches)
+                losses.clear()
+            self._step = step + 1
+            if processes.first:
+                self._on_images(len(batches[step]))
+                whole = self._step % self._stage.accumulate == 0 and not losses and not last
+                if whole:
+                    self._save_if_due()
 
     def _one_step(
         self, step: int, pixels: torch.Tensor, mine: np.ndarray, n: int, n_steps: int
@@ -251,16 +244,6 @@ class StageTraining:
                 )
             self._sums[0] += value * len(own[step])
             self._sums[1] += len(own[step])
-
-    def _out_of_memory(self, where: str) -> FeatxError:
-        stage = self._stage
-        smaller = f"batch_size: {stage.batch_size // 2} and accumulate: {2 * stage.accumulate}"
-        return FeatxError(
-            f"stage {stage.name}: {where} has too little memory for batches of {stage.batch_size} "
-            "images; set "
-            + (f"{smaller} (the same steps in less memory), or " if stage.batch_size >= 4 else "")
-            + "precision: bf16, or train fewer folds at once (--jobs)"
-        )
 
     def _validate(self) -> Scores | None:
         if self._validation is None:

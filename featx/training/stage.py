@@ -27,6 +27,7 @@ from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
 from featx.training.rehearsal import check_enough
+from featx.training.shortage import smaller_batches, telling_shortage
 from featx.training.stage_config import Stage
 from featx.training.unlocking import unlock
 from featx.training.validation import Images
@@ -121,11 +122,12 @@ def run_stage(
         on_epoch(row)
 
     showing = progress and processes.first
+    short = telling_shortage(f"stage {stage.name}", smaller_batches(stage), processes.device)
     try:
         if not shared:
             with tracking("decode", len(store), "image") if showing else _silent as advance:
                 store.load(advance)
-        with tracking(stage.name, total, "image") if showing else _silent as advance:
+        with short, tracking(stage.name, total, "image") if showing else _silent as advance:
             training = StageTraining(
                 module,
                 heads,
