@@ -197,7 +197,7 @@ def _train(cascade: Cascade, plans: Sequence[StagePlan], settings: Settings) -> 
     where = Processes(0, 1, resolve_device(settings.device))
     folder = settings.out
     for plan in plans:
-        key = stage_key(plan, network, where.count)
+        key = stage_key(plan, network)
         folder = settings.out / "stages" / f"{plan.stage.name}-{key[:12]}"
         settings.say(f"  stage {plan.stage.name} -> {folder}")
         network = run_stage(plan, network, folder, where, resume=True, progress=True)

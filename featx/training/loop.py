@@ -61,7 +61,8 @@ class StageTraining:
     state_file : Path, optional
         Where the unfinished stage is kept; without it, it is not.
     key : str
-        What the stage is computed from; a state with another key is refused.
+        What the stage is computed from; a state with another key, or of another number of
+        processes, is refused.
     class_weights : mapping of task to torch.Tensor, optional
         float32, shape (classes,).
     on_epoch : callable, optional
@@ -293,6 +294,7 @@ class StageTraining:
             self._state_file,
             {
                 "key": self._key,
+                "processes": self._processes.count,
                 "epoch": self._epoch,
                 "step": self._step,
                 "sums": self._sums,
@@ -315,6 +317,17 @@ class StageTraining:
             raise FeatxError(
                 f"{self._state_file} is of a stage with other settings, weights or images; give "
                 "another -o, or delete that folder to start the stage again"
+            )
+        if state["processes"] != self._processes.count:
+            begun = (
+                "1 process has"
+                if state["processes"] == 1
+                else f"{state['processes']} processes have"
+            )
+            raise FeatxError(
+                f"{self._state_file} is of a stage that {begun} begun, "
+                f"not {self._processes.count}: go on with as many, or delete that folder to start "
+                "the stage again"
             )
         self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
         self.history, self._best = state["history"], state["best"]

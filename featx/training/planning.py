@@ -114,8 +114,12 @@ def _next_backbone(stage: Stage, before: str) -> str:
     return get_backbone(stage.backbone).name
 
 
-def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:
-    """Return a hash of everything that a stage's weights are computed from."""
+def stage_key(plan: StagePlan, parent: LoadedNetwork) -> str:
+    """Return a hash of everything that a stage's weights are computed from.
+
+    Save the number of processes: a network that several have trained is as good as one's. Only an
+    unfinished state belongs to as many as have begun it.
+    """
     stage = describe(plan.stage)
     for unimportant in ("tables", "without"):  # where they lie; the digest tells what they hold
         stage["data"].pop(unimportant, None)
@@ -126,6 +130,5 @@ def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:
         stage,
         plan.data.digest(),
         plan.seed,
-        processes,
     ]
     return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()

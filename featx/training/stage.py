@@ -85,7 +85,7 @@ def run_stage(
     FeatxError
         If the folder holds another run's work, or training fails (see `StageTraining`).
     """
-    key = stage_key(plan, parent, processes.count)
+    key = stage_key(plan, parent)
     parent = grown(plan, parent)
     result = folder / NETWORK
     finished = _finished(result, parent, key, resume)
@@ -153,7 +153,7 @@ def run_stage(
     if processes.first:
         assert journal is not None
         journal.finish(training.history)
-        description = _description(plan, parent, heads, key, training.history)
+        description = _description(plan, parent, heads, key, training.history, processes.count)
         state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
         write_checkpoint(result, state, description)
         write_json(folder / "stage.json", description)
@@ -223,6 +223,7 @@ def _description(
     heads: Heads,
     key: str,
     history: Sequence[dict[str, float]],
+    processes: int,
 ) -> dict[str, Any]:
     validation = plan.data.validation
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in history]
@@ -234,6 +235,7 @@ def _description(
             "key": key,
             "stage": describe(plan.stage),
             "seed": plan.seed,
+            "processes": processes,
             "parent": {
                 "weights": parent.weights,
                 "sha256": parent.sha256,
