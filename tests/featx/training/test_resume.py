@@ -38,9 +38,12 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 5])
-def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, stop):
-    changes = ["stages.0.head.dropout=0.3"]  # its draws must be taken up too
+@pytest.mark.parametrize(
+    ("stop", "accumulate"), [(1, 1), (2, 1), (3, 1), (5, 1), (1, 3), (3, 3), (5, 2), (7, 3)]
+)
+def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, stop, accumulate):
+    # dropout's draws must be taken up too, and gradients of half a group made again
+    changes = ["stages.0.head.dropout=0.3", f"stages.0.accumulate={accumulate}"]
     whole = train(made, made / "whole", changes)
     steps = []
     one_step = StageTraining._one_step
