@@ -68,10 +68,10 @@ def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, s
 
 
 def test_sigkill_in_the_middle_resumes_to_the_same_weights(made):
-    changes = ["stages.0.epochs=30"]
+    changes = ["stages.0.epochs=100"]  # long enough for a state, which is a second away at least
     whole = train(made, made / "whole", changes)
     code = "import sys; from cli.main import main; main(sys.argv[1:])"
-    options = ["-o", str(made / "killed"), "--set", changes[0]]
+    options = ["-o", str(made / "killed"), "--set", changes[0], "--save-every", "1"]
     command = [sys.executable, "-c", code, "finetune", str(made / "cascade.yaml"), *options]
     process = subprocess.Popen(command, cwd=ROOT)
     state = made / "killed" / "1-target" / "state.pt"
