@@ -162,9 +162,12 @@ def plan_end_to_end(
             raise FeatxError(f"--regressor {spec}: the networks' own heads are always told")
     specs = head_specs(stage, samples, get_backbone(target.backbone))
     fewest = min(len(fold.train) for fold in folds)
-    check_enough(target.backbone, specs, stage.unlock, fewest, 1)
-    if regressors:
-        check_layers(target.backbone, specs, layers)
+    try:
+        check_enough(target.backbone, specs, stage.unlock, fewest, 1)
+        if regressors:
+            check_layers(target.backbone, specs, layers)
+    except FeatxError as error:
+        raise FeatxError(f"stage {stage.name}: {error}") from None
     methods = [FoldMethod(task=task, view=view) for task in stage.tasks for view in stage.views]
     methods += [FoldMethod(layer, spec) for layer in layers for spec in regressors]
     return EndToEnd(
