@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="With --protocol: folds at once, in processes of their own; several share a GPU.",
+    help="With --protocol: folds at once, in processes of their own, in turn on every GPU.",
 )
 @click.option(
     "--set",
@@ -130,6 +130,7 @@ def finetune(
         resume=resume,
         keep_networks=keep_networks,
         progress=True,
+        save_every=save_every,
         say=click.echo,
     )
     _report(infos, [output / "runs" / method.stem for method in plan.methods])
@@ -142,7 +143,7 @@ def _stages(
     from featx.training.planning import plan_stages
     from featx.training.processes import join_processes
 
-    plans = plan_stages(settled)
+    plans = plan_stages(settled, processes=int(os.environ.get("WORLD_SIZE", "1")))
     if dry_run:
         for plan in plans:
             click.echo(_told(plan))

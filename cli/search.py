@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cli.options import long_work
 
@@ -16,7 +17,9 @@ from cli.options import long_work
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @long_work
+@click.pass_context
 def search(
+    context: click.Context,
     search: Path,
     output: Path,
     device: str,
@@ -27,8 +30,8 @@ def search(
 ) -> None:
     """Search a stage's settings as the YAML file SEARCH says, by the lowest validation loss.
 
-    Writes trials.csv, TensorBoard's HParams, and best.yaml: the cascade with the best settings. The
-    seed of the sampler stands in the file.
+    Writes trials.csv, TensorBoard's HParams, and best.yaml: the cascade with the best settings.
+    --seed, where given, replaces the file's, which is the sampler's.
     """
     from featx.devices import resolve_device
     from featx.training.processes import Processes
@@ -36,6 +39,10 @@ def search(
     from featx.training.search_file import read_search
 
     settled = read_search(search)
+    if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
+        if seed < 0:
+            raise click.BadParameter("give 0 or more", param_hint="--seed")
+        settled = settled.model_copy(update={"seed": seed})
     if dry_run:
         for key, values in settled.space.items():
             click.echo(f"{key}: {values}")

@@ -14,16 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.fold_networks import run_fold
+from experiments.fold_networks import FoldWork, run_fold
 from experiments.fold_plan import EndToEnd, FoldMethod
 from featx import __version__
 from featx.cluster import run
-from featx.devices import resolve_device
+from featx.devices import resolve_device, spread_devices
 from featx.heads import GENDERS
 from featx.progress import tracking
 from featx.provenance import prepared
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import describe
+from featx.training.loop import SAVE_EVERY
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK
@@ -43,6 +44,7 @@ def run_end_to_end(
     keep_networks: bool = False,
     stages: Path | None = None,
     progress: bool = False,
+    save_every: float = SAVE_EVERY,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Train the early stages, then every fold's network, and write all methods' predictions.
@@ -56,7 +58,7 @@ def run_end_to_end(
     device : str
         Where to train.
     jobs : int
-        Folds at a time, each in a process of its own; several share a GPU.
+        Folds at a time, each in a process of its own, in turn on every GPU of ``auto`` or ``cuda``.
     resume : bool
         Keep finished stages and folds.
     keep_networks : bool
@@ -64,6 +66,8 @@ def run_end_to_end(
     stages : Path, optional
         Where the networks of stages are kept that each fold trains before the target; below `out`
         by default. Runs that have stages in common share them there.
+    save_every : float
+        Seconds of training between two saved states, of early stages and folds.
 
     Returns
     -------
@@ -81,19 +85,42 @@ def run_end_to_end(
     for folder in folders.values():
         start_folder(folder, resume)
     parent = run_cascade(
-        plan.cascade, plan.early, out, alone, resume=resume, progress=progress, say=say
+        plan.cascade,
+        plan.early,
+        out,
+        alone,
+        resume=resume,
+        progress=progress,
+        say=say,
+        save_every=save_every,
     )
-    weights = str(out / plan.early[-1].folder_name / NETWORK) if plan.early else ""
     key = _key(plan, parent)
     done = [finished_folds(folder, key) for folder in folders.values()]
     todo = [fold for fold in plan.folds if not all(fold.name in found for found in done)]
     failed: dict[str, str] = {}
+    start = plan.cascade.backbone, plan.cascade.weights_found
+    if plan.early:
+        last = plan.early[-1]
+        start = last.backbone, str(out / last.folder_name / NETWORK)
+    work = FoldWork(
+        start,
+        plan.repeated,
+        plan.target,
+        plan.images[["image", "subject", "age"]],
+        plan.methods,
+        plan.options,
+        plan.seed,
+        out,
+        stages or out / "stages",
+        key,
+        keep_networks,
+        save_every,
+        jobs,
+    )
+    devices = spread_devices(device) if jobs > 1 else [device]
     tasks = (
-        (
-            *(plan, weights, fold, out, stages or out / "stages", device, key),
-            *(keep_networks, progress and jobs == 1),
-        )
-        for fold in todo
+        (work, fold, devices[number % len(devices)], progress and jobs == 1)
+        for number, fold in enumerate(todo)
     )
     with tracking("folds", len(plan.folds), "fold", len(plan.folds) - len(todo)) as advance:
         for name, reason in run(run_fold, tasks, jobs):

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError, unknown
 from featx.heads import Task
-from featx.training.yaml_errors import tell_errors
+from featx.training.yaml_errors import refuse_own_fields, tell_errors
 from featx.training.yaml_lines import read_yaml
 from featx.training.yaml_part import Part
 from featx.views import View
@@ -166,6 +166,7 @@ def read_experiment(name: str) -> Experiment:
     data, lines = read_yaml(path)
     if not isinstance(data, dict):
         raise FeatxError(f"{path}, line 1: give a mapping with title, source, columns and rows")
+    refuse_own_fields(path, data, lines, Experiment)
     try:
         return Experiment.model_validate({**data, "file": path})
     except ValidationError as error:

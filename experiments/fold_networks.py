@@ -9,27 +9,77 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from experiments.fold_plan import EndToEnd, FoldMethod
+from experiments.fold_plan import FoldMethod
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
 from featx.engine import Engine
 from featx.errors import FeatxError
 from featx.heads import Heads
 from featx.layers import resolve
-from featx.training.cascade import start_network
 from featx.training.data import StageData, leave_out, names_tables, split_stage
 from featx.training.inference import BATCH, predict
 from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
 from featx.training.samples import Samples, bounds, check_disjoint, label
+from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage, start_preprocessing
 from featx.weights import LoadedNetwork, load_network
 from regress.evaluate import plain
 from regress.predictions import finished_folds, fold_stem, write_failure, write_fold
 from regress.protocols import Fold
 from regress.regressors import make_regressor
+
+
+@dataclass(frozen=True)
+class FoldWork:
+    """What every fold of a protocol is computed from, and no more: each process is sent it.
+
+    Attributes
+    ----------
+    start : tuple of str
+        Backbone and weights of the network that all folds start from.
+    repeated : list of StagePlan
+        Stages that each fold trains before the target, on whole sets.
+    target : StagePlan
+        Its data is the whole target set.
+    images : pandas.DataFrame
+        ``image``, ``subject`` and ``age`` of the same rows, as the protocol sees them.
+    methods : list of FoldMethod
+        What is predicted.
+    options : dict
+        Of the regressors.
+    seed : int
+        The cascade's.
+    out : Path
+        The protocol's folder.
+    stages : Path
+        Where the networks of repeated stages are kept.
+    key : str
+        What the predictions are computed from.
+    keep_networks : bool
+        Keep each fold's network file.
+    save_every : float
+        Seconds of training between two states.
+    jobs : int
+        How many folds are computed side by side on this machine.
+    """
+
+    start: tuple[str, str]
+    repeated: list[StagePlan]
+    target: StagePlan
+    images: pd.DataFrame
+    methods: list[FoldMethod]
+    options: dict[str, Any]
+    seed: int
+    out: Path
+    stages: Path
+    key: str
+    keep_networks: bool
+    save_every: float
+    jobs: int
 
 
 def _split(plan: StagePlan, samples: Samples, test: Samples, fold: Fold) -> StageData:
@@ -41,71 +91,48 @@ def _split(plan: StagePlan, samples: Samples, test: Samples, fold: Fold) -> Stag
     return data
 
 
-def _parent(plan: EndToEnd, weights: str) -> LoadedNetwork:
-    if weights:
-        return load_network(plan.early[-1].backbone, weights)
-    return start_network(plan.cascade)
-
-
 @lru_cache(maxsize=1)
-def _decoded(files: tuple[str, ...], preprocessing: Preprocessing) -> PixelStore:
+def _decoded(files: tuple[str, ...], preprocessing: Preprocessing, sharers: int) -> PixelStore:
     """Return the target's pixels, decoded once a process."""
-    store = PixelStore(files, preprocessing)
+    store = PixelStore(files, preprocessing, sharers=sharers)
     store.load()
     return store
 
 
-def run_fold(
-    plan: EndToEnd,
-    weights: str,
-    fold: Fold,
-    out: Path,
-    stages: Path,
-    device: str,
-    key: str,
-    keep_network: bool,
-    progress: bool,
-) -> tuple[str, str | None]:
+def run_fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> tuple[str, str | None]:
     """Train one fold's network and write every method's predictions of its test images."""
     try:
-        _fold(plan, weights, fold, out, stages, device, key, keep_network, progress)
+        _fold(work, fold, device, progress)
     except Exception as error:  # one failed fold must not lose the others
         reason = str(error) if isinstance(error, FeatxError) else f"{type(error).__name__}: {error}"
         text = " ".join(reason.split())
-        for folder in (out / "runs" / method.stem for method in plan.methods):
-            if fold.name not in finished_folds(folder, key):  # a regressor may have failed alone
-                write_failure(folder, fold.name, key, text)
+        for folder in (work.out / "runs" / method.stem for method in work.methods):
+            if fold.name not in finished_folds(folder, work.key):  # a regressor may fail alone
+                write_failure(folder, fold.name, work.key, text)
         return fold.name, text
     return fold.name, None
 
 
-def _fold(
-    plan: EndToEnd,
-    weights: str,
-    fold: Fold,
-    out: Path,
-    stages: Path,
-    device: str,
-    key: str,
-    keep_network: bool,
-    progress: bool,
-) -> None:
+def _fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> None:
     start = time.perf_counter()
-    samples, stage = plan.target.data.train, plan.target.stage
+    samples, stage = work.target.data.train, work.target.stage
     test = samples.take(fold.test)
-    where = Processes(0, 1, resolve_device(device))
-    parent = _parent(plan, weights)
-    for earlier in plan.repeated:
+    where = Processes(0, 1, resolve_device(device), work.jobs)
+    parent = load_network(*work.start, seed=work.seed)
+    for earlier in work.repeated:
         rest = leave_out(earlier.data.train, test)
         own = replace(earlier, data=_split(earlier, rest, test, fold))
         # named by all that determines it: other runs in this folder share it
-        name = f"{own.stage.name}-{stage_key(own, parent, where.count)[:12]}"
-        parent = run_stage(own, parent, stages / name, where, resume=True, progress=progress)
-    data = _split(plan.target, samples.take(fold.train), test, fold)
-    store = _decoded(tuple(samples.files), start_preprocessing(plan.target, parent))
-    folder = out / "folds" / fold_stem(fold.name)
+        folder = work.stages / f"{own.stage.name}-{stage_key(own, parent)[:12]}"
+        parent = run_stage(
+            own, parent, folder, where, resume=True, progress=progress, save_every=work.save_every
+        )
+    data = _split(work.target, samples.take(fold.train), test, fold)
+    preprocessing = start_preprocessing(work.target, parent)
+    store = _decoded(tuple(samples.files), preprocessing, where.local)
+    folder = work.out / "folds" / fold_stem(fold.name)
     network = run_stage(
-        replace(plan.target, data=data),
+        replace(work.target, data=data),
         parent,
         folder,
         where,
@@ -113,15 +140,18 @@ def _fold(
         progress=progress,
         # validation images of tables of their own are not among the target's
         shared=None if names_tables(stage.data) else store,
+        save_every=work.save_every,
     )
     trained = time.perf_counter() - start
-    for method in plan.methods:
+    remedy = f"to use its network; run fewer folds at once (--jobs, here {work.jobs})"
+    for method in work.methods:
         begin = time.perf_counter()
-        if method.spec:
-            estimate = _by_regressor(plan, method, network, store, fold, where)
-        else:
-            estimate = _by_own_head(method, network, store, fold, where)
-        table = plan.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
+        with telling_shortage(method.name, remedy, where.device):
+            if method.spec:
+                estimate = _by_regressor(work, method, network, store, fold, where)
+            else:
+                estimate = _by_own_head(method, network, store, fold, where)
+        table = work.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
         if estimate.ages is not None:
             table["predicted_age"] = estimate.ages
         else:
@@ -136,14 +166,14 @@ def _fold(
                 table["age_group"], table["predicted_group"] = names[true.index], guess
         record = {
             "fold": fold.name,
-            "key": key,
+            "key": work.key,
             "n_train": len(fold.train),
             "n_test": len(fold.test),
             "report": plain({"network_sha256": network.sha256, **estimate.report}),
             "seconds": round(trained + time.perf_counter() - begin, 3),
         }
-        write_fold(out / "runs" / method.stem, table, record, estimate.probabilities)
-    if not keep_network:
+        write_fold(work.out / "runs" / method.stem, table, record, estimate.probabilities)
+    if not work.keep_networks:
         (folder / NETWORK).unlink()
 
 
@@ -180,7 +210,7 @@ def _by_own_head(
 
 
 def _by_regressor(
-    plan: EndToEnd,
+    work: FoldWork,
     method: FoldMethod,
     network: LoadedNetwork,
     store: PixelStore,
@@ -188,9 +218,9 @@ def _by_regressor(
     where: Processes,
 ) -> _Estimate:
     train = _features(network, method.layer, store, fold.train, where)
-    regressor = make_regressor(method.spec, plan.options, plan.seed)
-    ages = plan.images["age"].to_numpy(float)
-    groups = plan.images["subject"].to_numpy(str)
+    regressor = make_regressor(method.spec, work.options, work.seed)
+    ages = work.images["age"].to_numpy(float)
+    groups = work.images["subject"].to_numpy(str)
     regressor.fit(train, ages[fold.train], groups=groups[fold.train])
     features = _features(network, method.layer, store, fold.test, where)
     probable = None

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from featx.backbones import get_backbone
 from featx.errors import FeatxError
 from featx.heads import Task
+from featx.identities import one_spelling
 from featx.training.cascade_file import Cascade
-from featx.training.data import StageData
+from featx.training.data import StageData, head_specs
 from featx.training.planning import StagePlan, plan_stages
-from featx.training.samples import check_disjoint
+from featx.training.rehearsal import check_enough, check_layers
+from featx.training.samples import Samples, check_disjoint
 from featx.views import View
 from regress.predictions import fold_stem
-from regress.protocols import Fold, plan_folds, split_hash, with_subjects
+from regress.protocols import Fold, check_named, plan_folds, split_hash, with_subjects
 from regress.regressors import make_regressor
 
 
@@ -124,7 +127,9 @@ def plan_end_to_end(
     ------
     FeatxError
         As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
-        with the target; if there is no fold of a name; if regressors are to learn age groups.
+        with the target; if two images of the target have one id; if nobody can be left out because
+        no subject is known; if there is no fold of a name; if regressors are to learn age groups,
+        or the target's network has no layer of a name.
     """
     plans = plan_stages(cascade, split=cascade.n_early)
     early, repeated, target = plans[: cascade.n_early], plans[cascade.n_early : -1], plans[-1]
@@ -135,7 +140,11 @@ def plan_end_to_end(
         for side in (plan.data.train, plan.data.validation):
             if side is not None:
                 check_disjoint(side, samples, f"the target, stage {target.stage.name}")
-    images = with_subjects(samples.table)
+    where = f"the target, stage {target.stage.name},"
+    _check_ids(samples, where)
+    check_named(protocol, len(samples), int((samples.table["subject"] == "").sum()), where)
+    # joined tables may spell one person's name in two ways
+    images = with_subjects(samples.table.assign(subject=one_spelling(samples.table)))
     folds = plan_folds(protocol, images, cascade.seed)
     split = split_hash(images, folds)
     chosen = [fold for fold in folds if not only or fold.name in only]
@@ -155,6 +164,14 @@ def plan_end_to_end(
     for spec in regressors:
         if hasattr(make_regressor(spec, options or {}, cascade.seed), "unit_ages"):
             raise FeatxError(f"--regressor {spec}: the networks' own heads are always told")
+    specs = head_specs(stage, samples, get_backbone(target.backbone))
+    fewest = min(len(fold.train) for fold in folds)
+    try:
+        check_enough(target.backbone, specs, stage.unlock, fewest, 1)
+        if regressors:
+            check_layers(target.backbone, specs, layers)
+    except FeatxError as error:
+        raise FeatxError(f"stage {stage.name}: {error}") from None
     methods = [FoldMethod(task=task, view=view) for task in stage.tasks for view in stage.views]
     methods += [FoldMethod(layer, spec) for layer in layers for spec in regressors]
     return EndToEnd(
@@ -171,3 +188,15 @@ def plan_end_to_end(
         methods,
         dict(options or {}),
     )
+
+
+def _check_ids(samples: Samples, where: str) -> None:
+    """Prove that an image's id tells which it is: predictions are compared by it."""
+    images = samples.table["image"]
+    twice = images[images.duplicated(keep=False)]
+    if len(twice):
+        same = samples.table.loc[images == twice.iloc[0], "file"].tolist()
+        raise FeatxError(
+            f"{where} has {twice.nunique()} image ids that stand for two images or more: "
+            f"{twice.iloc[0]!r} is {same[0]} and {same[1]}; give the images of one table other ids"
+        )

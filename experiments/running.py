@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regress.ensemble import plan_ensemble, write_ensemble
-
 from experiments.end_to_end import run_end_to_end
 from experiments.experiment_file import Experiment, Row
 from experiments.fold_plan import EndToEnd, FoldMethod, plan_end_to_end
@@ -23,6 +21,7 @@ from featx.training.cascade_file import Cascade, read_cascade
 from featx.training.planning import StagePlan, plan_stages, stage_key
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK, run_stage
+from regress.ensemble import plan_ensemble, write_ensemble
 from regress.evaluate import evaluate, plan_methods
 from regress.predictions import read_run
 
@@ -103,13 +102,16 @@ def run_experiment(
             outcomes.append(Outcome(row, {}, None, "not asked for"))
             continue
         settings.say(f"{row.name}:")
-        missing = missing_needs(experiment, row, settings)
         try:
+            missing = missing_needs(experiment, row, settings)
             if missing:
                 raise FeatxError(missing)
             members = {outcome.row.name: outcome.run for outcome in outcomes}
             folder = _make(row, experiment, settings, members)
-            outcomes.append(Outcome(row, measures(read_run(folder)), folder, _left(folder)))
+            run, left = read_run(folder), _left(folder)
+            if not len(run.predictions):
+                raise FeatxError(left)
+            outcomes.append(Outcome(row, measures(run), folder, left))
         except FeatxError as error:
             outcomes.append(Outcome(row, {}, None, str(error)))
         settings.say(f"  {outcomes[-1].reason or 'done'}")
@@ -117,9 +119,16 @@ def run_experiment(
 
 
 def missing_needs(experiment: Experiment, row: Row, settings: Settings) -> str:
-    """Say which of the things that a row names are not there, and how to come by them."""
+    """Say which of the things that a row names are not there, and how to come by them.
+
+    Where its cascade cannot be read, or does not take the changes, that is what is said.
+    """
+    try:
+        named = _named(experiment, row, settings)
+    except FeatxError as error:
+        return str(error)
     missing = []
-    for path in _named(experiment, row, settings):
+    for path in named:
         if path in experiment.needs and not (settings.data / path).exists():
             missing.append(f"{settings.data / path} is not there ({experiment.needs[path]})")
     return "; ".join(missing)
@@ -225,7 +234,7 @@ def _train(cascade: Cascade, plans: Sequence[StagePlan], settings: Settings) -> 
     where = Processes(0, 1, resolve_device(settings.device))
     folder = settings.out
     for plan in plans:
-        key = stage_key(plan, network, where.count)
+        key = stage_key(plan, network)
         folder = settings.out / "stages" / f"{plan.stage.name}-{key[:12]}"
         settings.say(f"  stage {plan.stage.name} -> {folder}")
         network = run_stage(plan, network, folder, where, resume=True, progress=True)

@@ -18,6 +18,9 @@ from featx.errors import FeatxError
 
 __all__ = ["Files", "exists", "is_archive", "open_binary"]
 
+# Of a zip entry's flags (APPNOTE.TXT, 4.4.4).
+_ENCRYPTED = 0x1
+
 _PACKED_WHOLE = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".7z", ".rar")
 
 
@@ -156,7 +159,12 @@ def _name_set(path: str, stamp: tuple[int, int], process: int) -> frozenset[str]
 class _Zip:
     def __init__(self, path: str) -> None:
         self._file = zipfile.ZipFile(path)
-        self.names = [info.filename for info in self._file.infolist() if not info.is_dir()]
+        entries = [info for info in self._file.infolist() if not info.is_dir()]
+        if any(info.flag_bits & _ENCRYPTED for info in entries):
+            raise FeatxError(
+                f"{path} is encrypted; unpack it with its password, and give the folder"
+            )
+        self.names = [info.filename for info in entries]
 
     def read(self, name: str) -> bytes:
         return self._file.read(name)

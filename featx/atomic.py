@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +42,8 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        prefix = f".{path.name}.{_place()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         mask = os.umask(0)
@@ -52,6 +56,41 @@ def writing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _place() -> str:
+    """Return what tells a process's number from the same number elsewhere.
+
+    On another machine, or in another container, it is another process's.
+    """
+    try:
+        numbered_in = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # no Linux, or none that tells
+        numbered_in = 0
+    text = f"{socket.gethostname()}:{numbered_in}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files of `writing` whose writers are no more.
+
+    A file's name tells the process that writes it. Those of processes that run, or that cannot be
+    seen from here, stay: another job may be at work in the same folder.
+    """
+    for leftover in folder.glob(".*.partial"):
+        found = re.search(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.partial$", leftover.name)
+        if found and found[1] == _place() and not _runs(int(found[2])):
+            leftover.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

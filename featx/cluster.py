@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import BrokenProcessPool
 from threadpoolctl import threadpool_limits
+
+from featx.errors import FeatxError
 
 
 def available_cores() -> int:
@@ -44,8 +47,19 @@ def run(
         held to their share of the cores, so that the calls don't fight over them; a single call
         keeps the caller's threads. A ``joblib.parallel_config(backend=...)`` around the call
         brings another engine.
+
+    Raises
+    ------
+    FeatxError
+        If a process is killed, as the system does where memory runs out.
     """
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
     calls = (delayed(_capped)(function, threads, *task) for task in tasks)
-    yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)
+    try:
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)
+    except BrokenProcessPool as error:
+        raise FeatxError(
+            f"one of {jobs} processes was killed, most likely for want of memory; use fewer "
+            "--jobs, and --resume"
+        ) from error

@@ -43,6 +43,20 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def spread_devices(name: str) -> list[str]:
+    """Return the devices that jobs side by side take in turn: every GPU for ``auto`` and ``cuda``.
+
+    Raises
+    ------
+    FeatxError
+        As `resolve_device`.
+    """
+    first = resolve_device(name)
+    if first.type == "cpu" or name not in ("auto", "cuda"):
+        return [str(first)]
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
 def describe_device(device: torch.device) -> str:
     """Return what the device is, in words."""
     if device.type == "cuda":

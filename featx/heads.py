@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -246,6 +246,21 @@ def attach_heads(network: nn.Module, backbone: Backbone, specs: Sequence[HeadSpe
     heads = Heads(_inputs(network, backbone), specs)
     setattr(network.get_submodule(parent), name, heads)
     return heads
+
+
+def with_heads(backbone: Backbone, specs: Sequence[HeadSpec]) -> Backbone:
+    """Return a backbone's entry with its named places where they are once heads are attached."""
+    main = specs[0]
+    embedding = backbone.embedding
+    if embedding and embedding.startswith(f"{backbone.head}."):  # the heads took its place
+        embedding = f"{backbone.head}.{main.task}.hidden" if main.hidden else None
+    place = {spec.task: f"{backbone.head}.{spec.task}" for spec in specs}
+    return replace(
+        backbone,
+        embedding=embedding,
+        classifier=place[main.task],
+        gender_classifier=place.get("gender"),
+    )
 
 
 def _inputs(network: nn.Module, backbone: Backbone) -> int:

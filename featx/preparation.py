@@ -21,7 +21,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 import featx
 from featx.archives import open_binary
-from featx.atomic import write_json
+from featx.atomic import remove_leftovers, write_json
 from featx.crop_journal import CropJournal
 from featx.duplicates import conflicting, mark_duplicates
 from featx.errors import FeatxError
@@ -124,8 +124,7 @@ def prepare(
                 "conflicting_duplicates": conflicting(table),
             },
         )
-    for partial in (out / "crops").glob(".*.partial"):  # of a former run that was killed
-        partial.unlink(missing_ok=True)
+    remove_leftovers(out / "crops")  # of a former run that was killed
     return read_table(out)
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from torch import nn
 from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
 from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
 from featx.errors import FeatxError, unknown
-from featx.heads import HeadSpec, attach_heads
+from featx.heads import HeadSpec, attach_heads, with_heads
 
 #: Seconds without a byte after which a download is given up.
 DOWNLOAD_TIMEOUT = 30.0
+
+_RANDOM = re.compile(r"random(?::(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork
         are another architecture's, or hold values that are not finite.
     """
     entry = get_backbone(backbone)
-    drawn = re.fullmatch(r"random(?::(\d+))?", weights)
+    drawn = _RANDOM.fullmatch(weights)
     if drawn:
         return _random(entry, int(drawn[1]) if drawn[1] else seed)
     published = entry.weights.get(weights)
@@ -147,18 +149,9 @@ def _fine_tuned(
         raise FeatxError(f"{path} does not fit its description: {_counted(found)}")
     network.load_state_dict(checkpoint.state, strict=True, assign=True)
     main = specs[0]
-    embedding = backbone.embedding
-    if embedding and embedding.startswith(f"{backbone.head}."):  # the heads took its place
-        embedding = f"{backbone.head}.{main.task}.hidden" if main.hidden else None
-    place = {spec.task: f"{backbone.head}.{spec.task}" for spec in specs}
     return LoadedNetwork(
         module=network.eval(),
-        backbone=replace(
-            backbone,
-            embedding=embedding,
-            classifier=place[main.task],
-            gender_classifier=place.get("gender"),
-        ),
+        backbone=with_heads(backbone, specs),
         preprocessing=preprocessing,
         weights=path.name,
         sha256=digest,
@@ -189,6 +182,20 @@ def locate(backbone: Backbone, weights: str) -> Path:
     if path.suffix.lower() in SAFETENSORS + PICKLES or len(path.parts) > 1:
         raise FeatxError(f"--weights {weights} is not there; check the path")
     raise unknown(f"weights for {backbone.name}", weights, [*backbone.weights, "random"])
+
+
+def check_weights(backbone: str, weights: str) -> None:
+    """See whether weights can be had, as `load_network` takes them, without fetching any.
+
+    Raises
+    ------
+    FeatxError
+        As `locate`; a registered set that could be downloaded is taken to be there.
+    """
+    entry = get_backbone(backbone)
+    published = entry.weights.get(weights)
+    if not _RANDOM.fullmatch(weights) and (published is None or published.url is None):
+        locate(entry, weights)
 
 
 def _cached(backbone: Backbone, name: str, published: Weights) -> Path:

@@ -19,7 +19,7 @@ from featx.errors import FeatxError
 from featx.progress import tracking
 from regress.data import LayerData, load_layer
 from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure, write_fold
-from regress.protocols import Fold, plan_folds, split_hash
+from regress.protocols import Fold, check_named, plan_folds, split_hash
 from regress.publishing import publish, start_folder
 from regress.regressors import make_regressor
 from regress.regressors.expected_value import are_ages
@@ -113,12 +113,8 @@ def plan_methods(
     methods = []
     for layer in layers:
         data = load_layer(features, layer)
+        check_named(protocol, len(data.images), data.counts["without_subject"], str(features))
         folds = plan_folds(protocol, data.images, seed)
-        if protocol == "lopo" and data.counts["without_subject"] == len(data.images):
-            raise FeatxError(
-                f"{features} names no subjects, so no person can be left out; "
-                "use --protocol kfold:5, or give the table a subject column"
-            )
         split = split_hash(data.images, folds)
         given = {**(options or {}), "unit_ages": data.classes}
         for spec in regressors:

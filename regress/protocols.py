@@ -39,6 +39,30 @@ def with_subjects(images: pd.DataFrame) -> pd.DataFrame:
     return images.assign(subject=images["subject"].where(~nobody, "image:" + images["image"]))
 
 
+def check_named(protocol: str, images: int, nameless: int, where: str) -> None:
+    """Refuse to leave out one person where no image tells whose it is.
+
+    Parameters
+    ----------
+    protocol : str
+        See `splitter`.
+    images, nameless : int
+        How many there are, and of how many the subject is unknown.
+    where : str
+        What they are of, for the message.
+
+    Raises
+    ------
+    FeatxError
+        If every fold would be an image.
+    """
+    if protocol == "lopo" and nameless == images:
+        raise FeatxError(
+            f"{where} names no subjects, so no person can be left out; use --protocol kfold:5, or "
+            "give the table a subject column"
+        )
+
+
 def splitter(protocol: str, images: pd.DataFrame, seed: int = 0) -> BaseCrossValidator:
     """Return the scikit-learn splitter of a protocol.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featx import __version__
-from featx.atomic import write_json
+from featx.atomic import remove_leftovers, write_json
 from featx.errors import FeatxError
 from regress.predictions import (
     FORMAT,
@@ -32,8 +32,8 @@ def start_folder(folder: Path, resume: bool) -> None:
     """
     if not resume and (folder / "folds").is_dir() and any((folder / "folds").iterdir()):
         raise FeatxError(f"{folder} holds an earlier run; add --resume, or give another -o")
-    for leftover in [*folder.glob(".*.partial"), *(folder / "folds").glob(".*.partial")]:
-        leftover.unlink(missing_ok=True)  # of a killed run
+    for place in (folder, folder / "folds"):
+        remove_leftovers(place)  # of a killed run
     try:
         (folder / "folds").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-NO_TORCH = ["store", "manifest", "cluster", "errors", "atomic", "progress", "doctor"]
+NO_TORCH = ["store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory"]
 
 
 def imports(path, top_level_only=False):

@@ -28,7 +28,7 @@ RULES = (
     Rule("gender", "gender missing", lambda rows: rows["gender"] == ""),
 )
 
-_COLUMNS = ("dob", "photo_taken", "full_path", "gender", "face_score", "second_face_score")
+_COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
 
 # MATLAB counts days from year 0, Python's ordinals from 1 January of year 1.
 _MATLAB_EPOCH = 366
@@ -52,9 +52,10 @@ def read_imdb_wiki(path: str | Path, without: Iterable[str] = ()) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        An image table in the order of the ``.mat`` files: `subject` is the celebrity (IMDB) or the
-        article's name (WIKI), `dataset` ``imdb`` or ``wiki``. Rows that break a rule, or whose date
-        of birth is none, are kept as ``excluded``; so is an age below 0 whatever the rules.
+        An image table in the order of the ``.mat`` files: `subject` is the name of the celebrity
+        (IMDB) or of the article (WIKI), `dataset` ``imdb`` or ``wiki``. Rows that break a rule, or
+        whose date of birth is none, are kept as ``excluded``; so is an age below 0 whatever the
+        rules.
 
     Raises
     ------
@@ -80,8 +81,14 @@ def _labels(files: Files, name: str) -> pd.DataFrame:
     try:
         record = scipy.io.loadmat(io.BytesIO(files.read(name)))[dataset][0, 0]
         columns = {key: record[key][0] for key in _COLUMNS}
-        names = record["name"][0]
-        people = record["celeb_id"][0] if "celeb_id" in record.dtype.names else names
+        if any(len(column) != len(columns["dob"]) for column in columns.values()):
+            raise ValueError("columns of different lengths")
+        people = columns["name"]
+        if "celeb_id" in record.dtype.names:  # of IMDB: from 1
+            numbers = record["celeb_id"][0].astype(int)
+            if numbers.min(initial=1) < 1:
+                raise ValueError("a celeb_id below 1")
+            people = record["celeb_names"][0][numbers - 1]
     except (KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
         raise FeatxError(
             f"{files.joined(name)} is not the published metadata "

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from featx.errors import FeatxError
 from featx.training.stage_config import Stage
 from featx.training.yaml_changes import apply_change
-from featx.training.yaml_errors import tell_errors
+from featx.training.yaml_errors import refuse_own_fields, tell_errors
 from featx.training.yaml_lines import read_yaml
 from featx.training.yaml_part import Part
 
@@ -89,7 +89,8 @@ def read_cascade(path: str | Path, changes: Sequence[str] = ()) -> Cascade:
     if not isinstance(data, dict):
         raise FeatxError(f"{path}, line 1: give a mapping with backbone, weights and stages")
     changed = {apply_change(data, change): change for change in changes}
+    refuse_own_fields(path, data, lines, Cascade, changed)
     try:
-        return Cascade.model_validate({**data, "file": path} if "file" not in data else data)
+        return Cascade.model_validate({**data, "file": path})
     except ValidationError as error:
         raise tell_errors(path, error, lines, Cascade, changed) from None

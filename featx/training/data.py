@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from featx.errors import FeatxError
 from featx.heads import GENDERS, HeadSpec, Task
+from featx.identities import people
 from featx.training.samples import (
     Labels,
     Samples,
@@ -88,10 +90,7 @@ def leave_out(samples: Samples, others: Samples) -> Samples:
         If none is left.
     """
     table, other = samples.table, others.table
-    people = set(zip(other["dataset"], other["subject"], strict=True))
-    known = table["subject"] != ""
-    own = zip(table["dataset"], table["subject"], strict=True)
-    same_person = known & np.array([pair in people for pair in own], bool)
+    same_person = pd.Series(people(table)).isin(set(people(other)) - {""})
     same_bytes = table["sha256"].isin(set(other["sha256"]) - {""})
     keep = np.flatnonzero(~(same_person | same_bytes).to_numpy())
     if not len(keep):

@@ -61,7 +61,8 @@ class StageTraining:
     state_file : Path, optional
         Where the unfinished stage is kept; without it, it is not.
     key : str
-        What the stage is computed from; a state with another key is refused.
+        What the stage is computed from; a state with another key, or of another number of
+        processes, is refused.
     class_weights : mapping of task to torch.Tensor, optional
         float32, shape (classes,).
     on_epoch : callable, optional
@@ -74,8 +75,8 @@ class StageTraining:
     Raises
     ------
     FeatxError
-        From `fit`: if a loss is not finite (step and images are named), memory does not suffice,
-        a state cannot be written, or an image cannot be read.
+        From `fit`: if a loss is not finite (step and images are named), a state cannot be written,
+        or an image cannot be read.
     """
 
     def __init__(
@@ -183,26 +184,19 @@ class StageTraining:
         todo = range(self._step, len(batches))
         losses: list[tuple[int, torch.Tensor]] = []
         ahead = self._train.store.batches([self._train.rows[own[step]] for step in todo])
-        try:
-            for step, pixels in zip(todo, ahead, strict=True):
-                loss = self._one_step(step, pixels, own[step], len(batches[step]), len(batches))
-                losses.append((step, loss))
-                last = step + 1 == len(batches)
-                if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
-                    self._look(losses, own, batches)
-                    losses.clear()
-                self._step = step + 1
-                if processes.first:
-                    self._on_images(len(batches[step]))
-                    whole = self._step % self._stage.accumulate == 0 and not losses and not last
-                    if whole:
-                        self._save_if_due()
-        except torch.OutOfMemoryError:
-            raise self._out_of_memory(str(processes.device)) from None
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error):
-                raise
-            raise self._out_of_memory("this machine") from None
+        for step, pixels in zip(todo, ahead, strict=True):
+            loss = self._one_step(step, pixels, own[step], len(batches[step]), len(batches))
+            losses.append((step, loss))
+            last = step + 1 == len(batches)
+            if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
+                self._look(losses, own, batches)
+                losses.clear()
+            self._step = step + 1
+            if processes.first:
+                self._on_images(len(batches[step]))
+                whole = self._step % self._stage.accumulate == 0 and not losses and not last
+                if whole:
+                    self._save_if_due()
 
     def _one_step(
         self, step: int, pixels: torch.Tensor, mine: np.ndarray, n: int, n_steps: int
@@ -252,16 +246,6 @@ class StageTraining:
             self._sums[0] += value * len(own[step])
             self._sums[1] += len(own[step])
 
-    def _out_of_memory(self, where: str) -> FeatxError:
-        stage = self._stage
-        smaller = f"batch_size: {stage.batch_size // 2} and accumulate: {2 * stage.accumulate}"
-        return FeatxError(
-            f"stage {stage.name}: {where} has too little memory for batches of {stage.batch_size} "
-            "images; set "
-            + (f"{smaller} (the same steps in less memory), or " if stage.batch_size >= 4 else "")
-            + "precision: bf16, or train fewer folds at once (--jobs)"
-        )
-
     def _validate(self) -> Scores | None:
         if self._validation is None:
             return None
@@ -310,6 +294,7 @@ class StageTraining:
             self._state_file,
             {
                 "key": self._key,
+                "processes": self._processes.count,
                 "epoch": self._epoch,
                 "step": self._step,
                 "sums": self._sums,
@@ -332,6 +317,17 @@ class StageTraining:
             raise FeatxError(
                 f"{self._state_file} is of a stage with other settings, weights or images; give "
                 "another -o, or delete that folder to start the stage again"
+            )
+        if state["processes"] != self._processes.count:
+            begun = (
+                "1 process has"
+                if state["processes"] == 1
+                else f"{state['processes']} processes have"
+            )
+            raise FeatxError(
+                f"{self._state_file} is of a stage that {begun} begun, "
+                f"not {self._processes.count}: go on with as many, or delete that folder to start "
+                "the stage again"
             )
         self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
         self.history, self._best = state["history"], state["best"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,33 +14,13 @@ from featx.backbones import Preprocessing
 from featx.cluster import available_cores
 from featx.errors import FeatxError
 from featx.loading import Crops
+from featx.memory import free_memory
 
 #: The part of the free memory that decoded pixels may take.
 _MEMORY_SHARE = 0.5
 
 #: Images that a thread decodes at a time.
 _CHUNK = 64
-
-
-def free_memory() -> int:
-    """Return the bytes of memory that are free to this process, limits of its group respected."""
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    free = pages
-    for line in _lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            free = int(line.split()[1]) * 1024
-    limit = "".join(_lines(Path("/sys/fs/cgroup/memory.max"))).strip()
-    used = "".join(_lines(Path("/sys/fs/cgroup/memory.current"))).strip()
-    if limit.isdigit() and used.isdigit():
-        free = min(free, int(limit) - int(used))
-    return max(0, free)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
 
 
 class PixelStore:
@@ -59,17 +37,24 @@ class PixelStore:
         For the size and the order of channels; the pixels are those that extraction takes.
     memory : int, optional
         Bytes that decoded images may take; half of what is free by default.
+    sharers : int
+        Processes on this machine that each keep such a store: they share that half.
     """
 
     def __init__(
-        self, files: Sequence[str], preprocessing: Preprocessing, *, memory: int | None = None
+        self,
+        files: Sequence[str],
+        preprocessing: Preprocessing,
+        *,
+        memory: int | None = None,
+        sharers: int = 1,
     ) -> None:
         self._files = list(files)
         self._crops = Crops(self._files, np.ones(len(files), bool), preprocessing)
         self._shape = (*preprocessing.decoded_size, 3)
         self._pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="featx-decode")
         self._decoded: np.ndarray | None = None
-        allowed = int(free_memory() * _MEMORY_SHARE) if memory is None else memory
+        allowed = int(free_memory() * _MEMORY_SHARE) // sharers if memory is None else memory
         self.fits = len(files) * int(np.prod(self._shape)) <= allowed
 
     def __len__(self) -> int:

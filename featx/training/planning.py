@@ -20,8 +20,9 @@ from featx.training.data import (
     stage_labels,
     stage_samples,
 )
+from featx.training.rehearsal import check_enough, check_unlock
 from featx.training.stage_config import Stage
-from featx.weights import LoadedNetwork
+from featx.weights import LoadedNetwork, check_weights
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class StagePlan:
         return f"{self.number}-{self.stage.name}"
 
 
-def plan_stages(cascade: Cascade, *, split: int | None = None) -> list[StagePlan]:
+def plan_stages(
+    cascade: Cascade, *, split: int | None = None, processes: int = 1
+) -> list[StagePlan]:
     """Read and split every stage's data, before anything is trained.
 
     Parameters
@@ -63,13 +66,17 @@ def plan_stages(cascade: Cascade, *, split: int | None = None) -> list[StagePlan
         As read.
     split : int, optional
         Split the images of so many stages only, for folds are still to be taken from the others'.
+    processes : int
+        How many will train together.
 
     Raises
     ------
     FeatxError
-        If a stage's tables cannot be read, its filter or split leaves nothing, or its classes do
-        not cover its images.
+        If the weights are not there, a stage's tables cannot be read, its filter or split leaves
+        nothing, its classes do not cover its images, its network has no module to unlock of that
+        name, or its images are too few for batch normalisation.
     """
+    check_weights(cascade.backbone, cascade.weights_found)
     plans = []
     backbone = cascade.backbone
     for number, stage in enumerate(cascade.stages, start=1):
@@ -85,7 +92,13 @@ def plan_stages(cascade: Cascade, *, split: int | None = None) -> list[StagePlan
         backbone = _next_backbone(stage, backbone)
         plan = StagePlan(number, backbone, resolved, parts, seed)
         specs = head_specs(resolved, parts.train, get_backbone(backbone))
-        stage_labels(resolved, parts, specs)  # told now rather than after hours of other stages
+        # told now rather than after hours of other stages
+        stage_labels(resolved, parts, specs)
+        try:
+            check_unlock(backbone, specs, stage.unlock)
+            check_enough(backbone, specs, stage.unlock, len(parts.train), processes)
+        except FeatxError as error:
+            raise FeatxError(f"stage {stage.name}: {error}") from None
         plans.append(plan)
     return plans
 
@@ -101,8 +114,12 @@ def _next_backbone(stage: Stage, before: str) -> str:
     return get_backbone(stage.backbone).name
 
 
-def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:
-    """Return a hash of everything that a stage's weights are computed from."""
+def stage_key(plan: StagePlan, parent: LoadedNetwork) -> str:
+    """Return a hash of everything that a stage's weights are computed from.
+
+    Save the number of processes: a network that several have trained is as good as one's. Only an
+    unfinished state belongs to as many as have begun it.
+    """
     stage = describe(plan.stage)
     for unimportant in ("tables", "without"):  # where they lie; the digest tells what they hold
         stage["data"].pop(unimportant, None)
@@ -113,6 +130,5 @@ def stage_key(plan: StagePlan, parent: LoadedNetwork, processes: int) -> str:
         stage,
         plan.data.digest(),
         plan.seed,
-        processes,
     ]
     return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()

@@ -25,11 +25,14 @@ class Processes:
         Its number, from 0, and how many there are.
     device : torch.device
         Where it calculates.
+    local : int
+        How many processes share this machine's memory, those of other folds counted.
     """
 
     rank: int
     count: int
     device: torch.device
+    local: int = 1
 
     @property
     def first(self) -> bool:
@@ -86,6 +89,7 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
         torch.cuda.set_device(where)
     torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
     try:
-        yield Processes(torch.distributed.get_rank(), count, where)
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+        yield Processes(torch.distributed.get_rank(), count, where, local)
     finally:
         torch.distributed.destroy_process_group()

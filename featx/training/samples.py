@@ -14,8 +14,10 @@ import pandas as pd
 from featx.duplicates import has_conflict
 from featx.errors import FeatxError
 from featx.heads import GENDERS, Task
+from featx.identities import people
 from featx.loading import crop_paths
 from featx.manifest import read_table
+from featx.training.hashes import fill_hashes
 
 if TYPE_CHECKING:
     from featx.training.stage_config import Filter
@@ -71,24 +73,28 @@ class Samples:
 def read_samples(tables: Sequence[str | Path]) -> Samples:
     """Read image tables and join their usable rows (status ``ok``).
 
-    An image that several tables hold (by its bytes) is taken once, from the first of them.
+    An image that several tables hold (by its bytes) is taken once, from the first of them. Where a
+    row lacks its hash, that is taken from the file.
 
     Raises
     ------
     FeatxError
-        If a table cannot be read, or no row is usable.
+        If a table cannot be read, no row is usable, or a row has neither a hash nor a file.
     """
     parts = []
     for given in map(Path, tables):
         path = given / "images.csv" if given.is_dir() else given
         table = read_table(path)
         table["file"] = crop_paths(table, path.parent)
+        # rows made by hand may be several crops of one picture: those are not one image
+        table["own_crop"] = (table["sha256"] == "") & (table["crop"] != "")
+        table = fill_hashes(table, path.parent)
         parts.append(table)
     joined = pd.concat(parts, ignore_index=True)
     n_total = len(joined)
     usable = joined[joined["status"] == "ok"]
-    repeated = usable["sha256"].duplicated() & (usable["sha256"] != "")
-    usable = usable[~repeated].reset_index(drop=True)
+    repeated = usable["sha256"].duplicated() & ~usable["own_crop"]
+    usable = usable[~repeated].drop(columns="own_crop").reset_index(drop=True)
     if usable.empty:
         raise FeatxError(f"{', '.join(map(str, tables))}: none of {n_total} rows has status ok")
     return Samples(usable, n_total, np.arange(len(usable)))
@@ -293,7 +299,8 @@ def check_disjoint(train: Samples, held_out: Samples, what: str) -> None:
             if column == "sha256":
                 both = train.table.loc[train.table["sha256"].isin(both), "image"].tolist()
             else:
-                both = [name.split("\t")[-1] for name in both]
+                spelt = dict(zip(right, held_out.table["subject"], strict=True))
+                both = [spelt[person] for person in both]
             some = ", ".join(both[:5]) + (f" and {len(both) - 5} more" if len(both) > 5 else "")
             raise FeatxError(
                 f"{told} in the training images and in {what}: {some}; leave them out of one "
@@ -302,7 +309,4 @@ def check_disjoint(train: Samples, held_out: Samples, what: str) -> None:
 
 
 def _identities(table: pd.DataFrame, column: str) -> list[str]:
-    if column == "sha256":
-        return table["sha256"].tolist()
-    known = table["subject"] != ""
-    return (table["dataset"] + "\t" + table["subject"]).where(known, "").tolist()
+    return (people(table) if column == "subject" else table[column]).tolist()

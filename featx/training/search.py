@@ -84,8 +84,12 @@ def run_search(
 
     def objective(trial: optuna.Trial) -> float:
         settings = {key: _suggest(trial, key, values) for key, values in search.space.items()}
-        plan = _plan(search, cascade, number, settings)
-        return _loss(trial, plan, parent, out / "trials" / str(trial.number), processes)
+        try:
+            plan = _plan(search, cascade, number, settings)
+            return _loss(trial, plan, parent, out / "trials" / str(trial.number), processes)
+        except FeatxError as error:
+            trial.set_user_attr(_FAILURE, str(error))
+            raise
 
     def tell(study: optuna.Study, trial: FrozenTrial) -> None:
         value = "no loss" if trial.value is None else f"validation loss {trial.value:.4f}"
@@ -211,9 +215,6 @@ def _loss(
 
     try:
         run_stage(plan, parent, folder, processes, on_epoch=after_epoch)
-    except FeatxError as error:
-        trial.set_user_attr(_FAILURE, str(error))
-        raise
     finally:
         for leftover in (NETWORK, STATE):
             (folder / leftover).unlink(missing_ok=True)

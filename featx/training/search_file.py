@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from featx.errors import FeatxError
-from featx.training.yaml_errors import tell_errors
+from featx.training.yaml_errors import refuse_own_fields, tell_errors
 from featx.training.yaml_lines import read_yaml
 from featx.training.yaml_part import Part
 
@@ -95,6 +95,7 @@ def read_search(path: str | Path) -> Search:
     data, lines = read_yaml(path)
     if not isinstance(data, dict):
         raise FeatxError(f"{path}, line 1: give a mapping with cascade and space")
+    refuse_own_fields(path, data, lines, Search)
     try:
         return Search.model_validate({**data, "file": path})
     except ValidationError as error:

@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupShuffleSplit
 
 from featx.errors import FeatxError
+from featx.identities import people
 from featx.training.samples import Samples
 
 
@@ -29,11 +30,8 @@ def clusters(table: pd.DataFrame) -> np.ndarray:
     n = len(table)
     keys = []
     for column in ("subject", "sha256"):
-        known = (table[column] != "").to_numpy()
-        names = table[column].to_numpy(str).astype(object)
-        if column == "subject":
-            names = table["dataset"].to_numpy(str).astype(object) + "\t" + names
-        keys.append(np.where(known, f"{column}\t" + names, ""))
+        names = people(table) if column == "subject" else table[column].to_numpy(object)
+        keys.append(np.where(names != "", f"{column}\t" + names, ""))
     rows = np.concatenate([np.flatnonzero(key != "") for key in keys])
     codes, _ = pd.factorize(np.concatenate([key[key != ""] for key in keys]))
     size = n + (int(codes.max()) + 1 if len(codes) else 0)

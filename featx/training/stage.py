@@ -26,6 +26,8 @@ from featx.training.loop import SAVE_EVERY, StageTraining
 from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
+from featx.training.rehearsal import check_enough
+from featx.training.shortage import smaller_batches, telling_shortage
 from featx.training.stage_config import Stage
 from featx.training.unlocking import unlock
 from featx.training.validation import Images
@@ -83,7 +85,7 @@ def run_stage(
     FeatxError
         If the folder holds another run's work, or training fails (see `StageTraining`).
     """
-    key = stage_key(plan, parent, processes.count)
+    key = stage_key(plan, parent)
     parent = grown(plan, parent)
     result = folder / NETWORK
     finished = _finished(result, parent, key, resume)
@@ -94,9 +96,13 @@ def run_stage(
     module, heads = prepare_network(plan, parent)
     labels = stage_labels(stage, plan.data, heads.specs)
     unlock(module, parent.backbone, stage.unlock)
+    images = len(plan.data.train)  # of a fold they are known only now
+    check_enough(parent.backbone.name, heads.specs, stage.unlock, images, processes.count)
     train, validation = plan.data.train, plan.data.validation
     held = validation or train.take(np.arange(0))
-    store = shared or PixelStore(train.files + held.files, parent.preprocessing)
+    store = shared or PixelStore(
+        train.files + held.files, parent.preprocessing, sharers=processes.local
+    )
     if shared:
         rows = train.positions, held.positions
     else:
@@ -116,11 +122,12 @@ def run_stage(
         on_epoch(row)
 
     showing = progress and processes.first
+    short = telling_shortage(f"stage {stage.name}", smaller_batches(stage), processes.device)
     try:
         if not shared:
             with tracking("decode", len(store), "image") if showing else _silent as advance:
                 store.load(advance)
-        with tracking(stage.name, total, "image") if showing else _silent as advance:
+        with short, tracking(stage.name, total, "image") if showing else _silent as advance:
             training = StageTraining(
                 module,
                 heads,
@@ -146,7 +153,7 @@ def run_stage(
     if processes.first:
         assert journal is not None
         journal.finish(training.history)
-        description = _description(plan, parent, heads, key, training.history)
+        description = _description(plan, parent, heads, key, training.history, processes.count)
         state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
         write_checkpoint(result, state, description)
         write_json(folder / "stage.json", description)
@@ -221,6 +228,7 @@ def _description(
     heads: Heads,
     key: str,
     history: Sequence[dict[str, float]],
+    processes: int,
 ) -> dict[str, Any]:
     validation = plan.data.validation
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in history]
@@ -232,6 +240,7 @@ def _description(
             "key": key,
             "stage": describe(plan.stage),
             "seed": plan.seed,
+            "processes": processes,
             "parent": {
                 "weights": parent.weights,
                 "sha256": parent.sha256,

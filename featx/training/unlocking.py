@@ -55,8 +55,8 @@ def unlock(network: nn.Module, backbone: Backbone, what: str) -> list[str]:
             )
         # a module without parameters, such as a pooling layer, unlocks what comes after it
         later = modules[modules.index(what) :]
-        first = next(n for module in later for n in names if n.startswith(f"{module}."))
-        unlocked = set(names[names.index(first) :]) | head
+        first = next((n for m in later for n in names if n.startswith(f"{m}.")), None)
+        unlocked = head if first is None else set(names[names.index(first) :]) | head
     unlocked -= frozen
     for name in backbone.frozen:
         setattr(network.get_submodule(name), _STAYS, True)

@@ -176,26 +176,57 @@ def test_a_loss_that_is_no_number(featx, made):
     assert set(named) <= set(read_table(made / "made")["image"])
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
-        RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"
-        ),
-    ],
-)
+SHORTAGES = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("CUDA error: out of memory"),
+    MemoryError(),
+]
+
+
+def burst(monkeypatch, place, name, error):
+    def raising(*_, **__):
+        raise error
+
+    monkeypatch.setattr(place, name, raising)
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=str)
 def test_too_little_memory_says_what_to_lower(featx, made, monkeypatch, error):
     from featx.training import loop
 
-    def burst(*_, **__):
-        raise error
-
-    monkeypatch.setattr(loop.StageTraining, "_one_step", burst)
+    burst(monkeypatch, loop.StageTraining, "_one_step", error)
     one_line(
         finetune(featx, made),
         "too little memory for batches of 4 images; set batch_size: 2 and accumulate: 2",
     )
+
+
+@pytest.mark.parametrize("place", ["validate", "TaskLosses"])
+def test_too_little_memory_outside_of_the_steps(featx, made, monkeypatch, place):
+    from featx.training import loop
+
+    burst(monkeypatch, loop, place, SHORTAGES[0])
+    one_line(finetune(featx, made), "stage target: ", "too little memory for batches of 4 images")
+
+
+def test_too_little_memory_for_a_folds_predictions(featx, made, monkeypatch):
+    from experiments import fold_networks
+
+    burst(monkeypatch, fold_networks, "predict", SHORTAGES[2])
+    code, _, err = finetune(featx, made, "--protocol", "kfold:2")
+    assert code == 1
+    assert "too little memory to use its network; run fewer folds at once (--jobs" in err
+
+
+def test_other_errors_are_not_taken_for_a_shortage(made, monkeypatch):
+    from featx.training.shortage import is_shortage
+
+    assert not is_shortage(RuntimeError("CUDA error: device-side assert triggered"))
+    assert not is_shortage(ValueError("out of memory"))
 
 
 def test_a_table_that_is_not_there(featx, made):

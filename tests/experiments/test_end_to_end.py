@@ -1,14 +1,17 @@
 """Fine-tuning under a protocol: every fold its own network, no test subject ever seen."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from experiments import fold_networks
+from experiments import end_to_end, fold_networks
 from experiments.end_to_end import run_end_to_end
 from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
+from featx.manifest import read_table, write_table
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
 from featx.training.planning import plan_stages
@@ -150,6 +153,24 @@ def test_folds_in_processes_equal_folds_in_turn(made):
     pd.testing.assert_frame_equal(one, two, rtol=1e-5)
 
 
+def test_folds_take_gpus_in_turn_and_are_sent_only_what_they_need(two_stages, monkeypatch):
+    sent = []
+
+    def record(function, tasks, jobs):
+        for task in tasks:
+            sent.append(task)
+            yield task[1].name, "not run"
+
+    monkeypatch.setattr(end_to_end, "run", record)
+    monkeypatch.setattr(end_to_end, "spread_devices", lambda name: ["cuda:0", "cuda:1"])
+    run(two_stages, plan(two_stages), jobs=2, save_every=7)
+    assert [device for _, _, device, _ in sent] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert all(work.save_every == 7 and work.jobs == 2 for work, *_ in sent)
+    content = pickle.dumps(sent[0])
+    assert b"made00_0" in content
+    assert b"large00_0" not in content
+
+
 def test_an_early_stage_with_a_test_picture_is_refused(made):
     make_folder(made / "large", subjects=6, each=4, seed=0, dataset="large")  # the same pictures
     write_cascade(made, TWO_STAGES)
@@ -169,6 +190,31 @@ def test_an_early_stage_with_a_test_subject_is_refused(made):
 def test_an_unknown_fold_is_told(made):
     with pytest.raises(FeatxError, match="--fold 99: lopo has no such fold"):
         plan(made, protocol="lopo", only=["99"])
+
+
+def test_a_layer_that_is_not_there_is_told_before_anything_is_trained(made):
+    with pytest.raises(FeatxError, match="unknown layer of onet 'gapp': did you mean gap"):
+        plan(made, layers=["gapp"], regressors=["mean"])
+    layers = ["embedding", "dense5", "softmax"]
+    assert len(plan(made, layers=layers, regressors=["mean"]).methods) == 4
+
+
+def test_leaving_out_persons_of_whom_none_is_known(made):
+    table = read_table(made / "made").assign(subject="")
+    write_table(table, made / "made" / "images.csv")
+    told = r"the target, stage target, names no subjects, so no person .* use --protocol kfold:5"
+    with pytest.raises(FeatxError, match=told):
+        plan(made, protocol="lopo")
+    assert len(plan(made, protocol="kfold:3").folds) == 3
+
+
+def test_tables_that_share_ids_are_refused(made):
+    again = make_folder(made / "again", subjects=2, each=2, seed=8, dataset="again")
+    first = read_table(made / "made")["image"].iloc[0]
+    again.loc[0, "image"] = first
+    write_table(again, made / "again" / "images.csv")
+    with pytest.raises(FeatxError, match=f"has 1 image ids .*: '{first}' is .*made.* and .*again"):
+        plan(made, "stages.0.data.tables=[made, again]")
 
 
 def test_a_failing_fold_is_recorded_and_does_not_lose_the_others(made, monkeypatch):

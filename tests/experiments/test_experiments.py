@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.experiment import experiment as command
+from experiments import fold_networks
 from experiments.experiment_file import FOLDER, experiment_names, read_experiment
 from experiments.measures import measures
 from experiments.running import Settings, run_experiment
@@ -128,6 +129,28 @@ def test_departures_are_named(table):
     assert result.exit_code == 0
     assert "Departures from the experiment's files: stages.1.epochs=1, only the folds 1." in text
     assert "1 of 3 folds" in text
+
+
+def test_a_change_that_does_not_fit_one_row_does_not_lose_the_others(table):
+    told = run(table, "--set", "stages.nowhere.epochs=1", "--dry-run").output.splitlines()
+    assert "nowhere" in told[0]
+    assert told[2] == "Frozen: can be run"
+    result = run(table, "--set", "stages.nowhere.epochs=1")
+    assert result.exit_code == 0, result.output
+    rows = json.loads((table / "out" / "table.json").read_text())["rows"]
+    assert "nowhere" in rows[0]["reason"]
+    assert rows[2]["reason"] == ""
+    assert rows[2]["measures"]
+
+
+def test_the_reason_why_all_folds_failed_is_told(table, monkeypatch):
+    def fail(*given):
+        raise FeatxError("no room")
+
+    monkeypatch.setattr(fold_networks, "split_stage", fail)
+    run(table, "--row", "Whole network")
+    rows = json.loads((table / "out" / "table.json").read_text())["rows"]
+    assert rows[0]["reason"] == "0 of 3 folds, 3 failed: no room"
 
 
 def test_a_dry_run_writes_nothing(table):

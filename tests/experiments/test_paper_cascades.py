@@ -11,6 +11,8 @@ from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
+from featx.training.search import _changes, _grid, _stage_number
+from featx.training.search_file import read_search
 from tests.featx.training.made_faces import make_folder
 
 CASCADES = FOLDER / "cascaded_finetuning" / "cascades"
@@ -55,3 +57,21 @@ def test_two_steps_a_stage(tmp_path, backbone, mode):
     }
     body = {name for name in moved if not name.startswith(HEADS[backbone])}
     assert bool(body) == (mode == "mode_c_utkface")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CASCADES.parent.glob("searches/*.yaml")), ids=lambda p: p.stem
+)
+def test_the_papers_grid(path):
+    search = read_search(path)
+    cascade = read_cascade(path.parent / search.cascade)
+    assert len(_grid(search)) == 16
+    assert {tuple(each) for each in _grid(search)} == {("optimiser.learning_rate", "batch_size")}
+    assert (search.epochs, search.sampler) == (1, "grid")
+    for settings in _grid(search):  # the cascade takes every one of them
+        changes = _changes(search, _stage_number(search, cascade), settings)
+        assert read_cascade(cascade.file, changes)
+
+
+def test_there_is_the_papers_grid():
+    assert (CASCADES.parent / "searches" / "grid_vgg16.yaml").is_file()

@@ -146,3 +146,16 @@ def test_a_tar_that_is_cut_short(tmp_path):
     path.write_bytes(path.read_bytes()[:7000])
     with pytest.raises(FeatxError, match=r"x\.tar is damaged .*fetch it again"):
         Files(path)
+
+
+def test_an_encrypted_archive_is_told_once(tmp_path):
+    path = pack(fill(tmp_path / "set", {"a.png": b"1", "b.png": b"2"}), "zip")
+    data = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = data.find(signature)
+        while start >= 0:
+            data[start + flags] |= 1
+            start = data.find(signature, start + 4)
+    path.write_bytes(data)
+    with pytest.raises(FeatxError, match=r"set\.zip is encrypted; unpack it with its password"):
+        Files(path)

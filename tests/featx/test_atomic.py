@@ -1,8 +1,11 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from featx.atomic import write_json, write_text, writing
+from featx.atomic import remove_leftovers, write_json, write_text, writing
 from featx.errors import FeatxError
 
 
@@ -38,3 +41,22 @@ def test_an_unwritable_place_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FeatxError, match="cannot write"):
         write_text(tmp_path / "file" / "below", "x")
+
+
+def test_only_the_leftovers_of_dead_processes_are_removed(tmp_path):
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom featx.atomic import writing\n"
+        "with writing(Path(sys.argv[1]) / 'killed.csv') as temporary:\n    os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == 9
+    (killed,) = tmp_path.glob(".killed.csv.*.partial")
+    place, _, rest = killed.name.removeprefix(".killed.csv.").partition("-")
+    elsewhere = f".elsewhere.csv.{'0' * 8 if place != '0' * 8 else '1' * 8}-{rest}"
+    for name in (elsewhere, ".unknown.partial", "f.h5.partial"):
+        (tmp_path / name).touch()
+    with writing(tmp_path / "own.csv") as own:
+        running = own.name.replace(f"-{os.getpid()}.", f"-{os.getppid()}.")
+        (tmp_path / running).touch()
+        remove_leftovers(tmp_path)
+        left = {path.name for path in tmp_path.iterdir()}
+        assert left == {own.name, running, elsewhere, ".unknown.partial", "f.h5.partial"}

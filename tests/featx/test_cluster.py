@@ -1,10 +1,12 @@
 import os
+import signal
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 from featx.cluster import available_cores, resolve_jobs, run
+from featx.errors import FeatxError
 
 
 def square(number):
@@ -32,3 +34,13 @@ def test_no_jobs_means_one_a_core(monkeypatch):
     assert resolve_jobs(3) == 3
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     assert available_cores() == 1
+
+
+def killed(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_line():
+    told = "one of 2 processes was killed, most likely for want of memory; use fewer --jobs"
+    with pytest.raises(FeatxError, match=told):
+        list(run(killed, ((n,) for n in range(3)), jobs=2))

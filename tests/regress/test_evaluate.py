@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
 
+from featx.atomic import writing
 from featx.errors import FeatxError
 from featx.store import FeaturesFile
 from regress import regressors
@@ -105,7 +107,10 @@ def test_resume_keeps_what_is_whole_and_redoes_the_rest(features, tmp_path):
     pieces = sorted((method.folder / "folds").glob("*.csv"))
     pieces[1].unlink()
     pieces[2].write_text("half a fi")
-    (method.folder / "folds" / ".x.partial").touch()
+    with writing(method.folder / "folds" / "x") as own:
+        killed = subprocess.Popen(["true"])
+        killed.wait()
+        own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{killed.pid}.")).touch()
     kept = pieces[0].stat().st_mtime_ns
     evaluate(method, resume=True)
     assert (method.folder / "predictions.csv").read_bytes() == whole

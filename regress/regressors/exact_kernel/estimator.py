@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from featx.errors import FeatxError
+from featx.memory import free_memory
 from regress.regressors.exact_kernel.kernels import Rows, blocks
-from regress.regressors.exact_kernel.memory import SHARE, available_bytes, required_bytes
+from regress.regressors.exact_kernel.memory import SHARE, required_bytes
 from regress.regressors.exact_kernel.selection import DEGREES, Grid
 from regress.regressors.exact_kernel.solver import Layout, left_out_residuals, nested_errors
 
@@ -291,7 +292,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     def _check_memory(self, X: np.ndarray, grid: Grid) -> None:
         linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
         needed = required_bytes(X.shape[0], X.shape[1], linear_only=linear_only)
-        allowed = SHARE * available_bytes() if self.max_memory is None else self.max_memory
+        allowed = SHARE * free_memory() if self.max_memory is None else self.max_memory
         if needed > allowed:
             raise FeatxError(
                 f"exact-kernel needs {needed:,} bytes for {X.shape[0]:,} images of "

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from regress.regressors.exact_kernel.kernels import BLOCK_BYTES
 
 #: Share of the machine's available memory that is used where `max_memory` is None.
@@ -38,22 +35,3 @@ def required_bytes(images: int, units: int, linear_only: bool = False) -> int:
     if units >= images:
         return dual + passing
     return (primal if linear_only else max(dual, primal + 8 * images**2)) + passing
-
-
-def available_bytes() -> int:
-    """Return the bytes this process may still take: the machine's, or its control group's."""
-    bounds = []
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        bounds += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail")]
-    except (OSError, ValueError, IndexError):
-        pass
-    try:  # control group, version 2: what a container or a Slurm job is given
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        bounds.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        pass
-    if not bounds:  # not Linux: half of what is built in
-        bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return max(0, min(bounds))

@@ -76,7 +76,8 @@ def imdb_wiki(folder, dataset, rows):
     record["dob"] = record["dob"].astype(np.int32)
     record["photo_taken"] = record["photo_taken"].astype(np.uint16)
     if dataset == "imdb":
-        record["celeb_names"] = cells(sorted({row["name"] for row in rows}))
+        names = {row["celeb"]: row["name"] for row in rows}
+        record["celeb_names"] = cells([names.get(n, "?") for n in range(1, max(names) + 1)])
         record["celeb_id"] = np.array([[row["celeb"] for row in rows]], np.uint16)
     folder.mkdir(parents=True, exist_ok=True)
     scipy.io.savemat(folder / f"{dataset}.mat", {dataset: record})

@@ -61,7 +61,7 @@ def test_every_rule_has_its_count(tmp_path, kind):
     assert ok["image"].tolist() == [f"imdb/0{n}/nm_{n}.jpg" for n in (0, 1, 8, 11)]
     assert ok["age"].tolist() == [30, 29, 30, 30]
     assert ok["gender"].tolist() == ["male", "male", "female", "male"]
-    assert ok["subject"].tolist() == ["6488", "6488", "11516", "6488"]
+    assert ok["subject"].tolist() == ["Fred Astaire"] * 2 + ["Lauren Bacall", "Fred Astaire"]
     assert set(table["dataset"]) == {"imdb"}
 
 
@@ -88,7 +88,7 @@ def test_wiki_and_imdb_together(tmp_path):
     imdb_wiki(tmp_path / "wiki_crop", "wiki", [row(0, name="Sami Jauhojärvi")])
     table = read_dataset("imdb-wiki", tmp_path)
     assert table["dataset"].tolist() == ["imdb", "wiki"]
-    assert table["subject"].tolist() == ["6488", "Sami Jauhojärvi"]
+    assert table["subject"].tolist() == ["Fred Astaire", "Sami Jauhojärvi"]
     assert table["path"].tolist() == [
         str(tmp_path / f"{name}_crop" / "00" / "nm_0.jpg") for name in ("imdb", "wiki")
     ]

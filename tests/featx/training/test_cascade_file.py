@@ -141,6 +141,37 @@ def test_slips_are_told_with_their_line(tmp_path, old, new, line, told):
 
 
 @pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("1", ", line 11: stages[0].data.validation: 1: should be less than 1"),
+        ("0", ", line 11: stages[0].data.validation: 0: should be greater than 0"),
+        ("{}", ", line 11: stages[0].data.validation: give either fold or tables"),
+        ("{fold: 1}", ", line 11: stages[0].data.validation.fold: 1: should be a list"),
+        (
+            "{flod: [a]}",
+            ", line 11: stages[0].data.validation.flod: unknown key; did you mean fold?",
+        ),
+    ],
+)
+def test_where_a_number_or_a_mapping_may_stand_one_thing_is_wrong(tmp_path, given, told):
+    assert problem(tmp_path, FULL.replace("validation: 0.2", f"validation: {given}")) == told
+
+
+def test_a_value_where_a_mapping_should_stand(tmp_path):
+    text = FULL.replace(
+        "    schedule:\n      name: plateau\n      patience: 5\n", "    schedule: step\n"
+    )
+    assert problem(tmp_path, text) == ", line 21: stages[0].schedule: 'step': should be a mapping"
+
+
+def test_the_files_own_place_is_no_key(tmp_path):
+    told = problem(tmp_path, FULL.replace("seed: 5", "file: x.yaml"))
+    assert told == ", line 3: file: unknown key"
+    assert problem(tmp_path, FULL, ["file=x"]) == ", changed by file=x: file: unknown key"
+    assert problem(tmp_path, FULL.replace("seed: 5", "fiel: x")) == ", line 3: fiel: unknown key"
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [(b"", "is empty"), (b"- a\n", "line 1: give a mapping"), (b"\xff\xfe", "not UTF-8")],
 )

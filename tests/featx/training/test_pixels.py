@@ -10,7 +10,8 @@ from PIL import Image
 from featx.backbones import Preprocessing
 from featx.errors import FeatxError
 from featx.loading import fit
-from featx.training.pixels import PixelStore, free_memory
+from featx.training import pixels
+from featx.training.pixels import PixelStore
 
 PREPROCESSING = Preprocessing((24, 20), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -71,4 +72,10 @@ def test_the_limit_is_the_pixels_bytes(files):
     needed = len(files) * 24 * 20 * 3
     assert PixelStore(files, PREPROCESSING, memory=needed).fits
     assert not PixelStore(files, PREPROCESSING, memory=needed - 1).fits
-    assert free_memory() > 0
+
+
+def test_processes_side_by_side_share_the_memory(files, monkeypatch):
+    needed = len(files) * 24 * 20 * 3
+    monkeypatch.setattr(pixels, "free_memory", lambda: 4 * needed)
+    assert PixelStore(files, PREPROCESSING, sharers=2).fits
+    assert not PixelStore(files, PREPROCESSING, sharers=3).fits

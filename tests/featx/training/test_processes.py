@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -16,12 +17,21 @@ from featx.training.processes import Processes
 ROOT = Path(__file__).parents[3]
 
 
-def test_two_processes_equal_one_with_the_doubled_batch(made):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["stages.0.head={loss: corn, classes: 0-60}", "stages.0.class_weights=balanced"],
+    ],
+    ids=["label-distribution", "corn, balanced"],
+)
+def test_two_processes_equal_one_with_the_doubled_batch(made, changes):
     script = made / "run.py"
     script.write_text("import sys\nfrom cli.main import main\nmain(sys.argv[1:])\n")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += [str(script), "finetune", str(made / "cascade.yaml"), "-o", str(made / "two")]
     command += ["--device", "cpu", "--set", "stages.0.batch_size=3"]
+    command += [part for change in changes for part in ("--set", change)]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -31,7 +41,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(made):
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
     )
     assert done.returncode == 0, done.stderr
-    cascade = read_cascade(made / "cascade.yaml", ["stages.0.batch_size=6"])
+    cascade = read_cascade(made / "cascade.yaml", ["stages.0.batch_size=6", *changes])
     run_cascade(cascade, plan_stages(cascade), made / "one", Processes(0, 1, torch.device("cpu")))
 
     one, two = (made / name / "1-target" for name in ("one", "two"))

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from featx.errors import FeatxError
-from featx.training.cascade import run_cascade
+from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import read_cascade
 from featx.training.loop import StageTraining
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
+from featx.training.stage import run_stage
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 ROOT = Path(__file__).parents[3]
@@ -37,9 +38,12 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 5])
-def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, stop):
-    changes = ["stages.0.head.dropout=0.3"]  # its draws must be taken up too
+@pytest.mark.parametrize(
+    ("stop", "accumulate"), [(1, 1), (2, 1), (3, 1), (5, 1), (1, 3), (3, 3), (5, 2), (7, 3)]
+)
+def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, stop, accumulate):
+    # dropout's draws must be taken up too, and gradients of half a group made again
+    changes = ["stages.0.head.dropout=0.3", f"stages.0.accumulate={accumulate}"]
     whole = train(made, made / "whole", changes)
     steps = []
     one_step = StageTraining._one_step
@@ -64,10 +68,10 @@ def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, s
 
 
 def test_sigkill_in_the_middle_resumes_to_the_same_weights(made):
-    changes = ["stages.0.epochs=30"]
+    changes = ["stages.0.epochs=100"]  # long enough for a state, which is a second away at least
     whole = train(made, made / "whole", changes)
     code = "import sys; from cli.main import main; main(sys.argv[1:])"
-    options = ["-o", str(made / "killed"), "--set", changes[0]]
+    options = ["-o", str(made / "killed"), "--set", changes[0], "--save-every", "1"]
     command = [sys.executable, "-c", code, "finetune", str(made / "cascade.yaml"), *options]
     process = subprocess.Popen(command, cwd=ROOT)
     state = made / "killed" / "1-target" / "state.pt"
@@ -95,6 +99,31 @@ def test_other_settings_are_refused_on_resume(made):
     train(made, made / "out")
     with pytest.raises(FeatxError, match="made with other settings"):
         train(made, made / "out", ["stages.0.batch_size=8"], resume=True)
+
+
+def test_a_finished_stage_is_taken_whatever_the_number_of_processes(made):
+    whole = train(made, made / "out")
+    cascade = read_cascade(made / "cascade.yaml")
+    (plan,) = plan_stages(cascade)
+    two = Processes(0, 2, torch.device("cpu"))
+    network = run_stage(plan, start_network(cascade), made / "out" / "1-target", two, resume=True)
+    assert equal(whole, network.module.state_dict())
+    assert network.provenance["processes"] == 1
+
+
+def test_an_unfinished_stage_of_another_number_of_processes_is_refused(made, monkeypatch):
+    def stopped(self, *arguments):
+        raise Stopped
+
+    monkeypatch.setattr(StageTraining, "_validate", stopped)
+    with pytest.raises(Stopped):
+        train(made, made / "out", save_every=0)
+    monkeypatch.setattr(Processes, "spread", lambda self, network: network)
+    cascade = read_cascade(made / "cascade.yaml")
+    (plan,) = plan_stages(cascade)
+    two = Processes(0, 2, torch.device("cpu"))
+    with pytest.raises(FeatxError, match="that 1 process has begun, not 2: go on with as many"):
+        run_stage(plan, start_network(cascade), made / "out" / "1-target", two, resume=True)
 
 
 def test_a_damaged_state_is_told(made):

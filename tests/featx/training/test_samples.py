@@ -1,5 +1,6 @@
 """Who is trained on: tables joined, filtered, labelled, split, and proven apart."""
 
+import hashlib
 import itertools
 
 import networkx
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
-from featx.manifest import new_table, write_table
+from featx.manifest import new_table, read_table, write_table
 from featx.training.data import balanced_weights, leave_out, split_stage, stage_samples
 from featx.training.order import epoch_batches, share
 from featx.training.samples import Labels, apply_filter, check_disjoint, label, read_samples
@@ -31,10 +32,10 @@ def table(n=12, **columns):
     return new_table(pd.DataFrame({**rows, **columns}))
 
 
-def folder(path, **columns):
-    path.mkdir()
-    write_table(table(**columns), path / "images.csv")
-    return path
+def folder(place, **columns):
+    place.mkdir()
+    write_table(table(**columns), place / "images.csv")
+    return place
 
 
 def test_only_usable_rows_are_read_and_pictures_of_two_tables_once(tmp_path):
@@ -183,6 +184,51 @@ def test_subjects_of_other_data_sets_are_other_people(tmp_path):
     fresh = [f"{k + 99:064x}" for k in range(12)]
     other = read_samples([folder(tmp_path / "two", dataset=["other"] * 12, sha256=fresh)])
     check_disjoint(one, other, "the test")
+
+
+def test_a_celebrity_is_the_same_in_all_sets_that_name_them(tmp_path):
+    named = {"subject": ["Zoë Kravitz"] * 6 + ["Someone"] * 6, "dataset": ["imdb"] * 12}
+    one = read_samples([folder(tmp_path / "one", **named)])
+    fresh = [f"{k + 99:064x}" for k in range(12)]
+    held = {"subject": ["ZoeKravitz"] * 12, "dataset": ["agedb"] * 12, "sha256": fresh}
+    other = read_samples([folder(tmp_path / "two", **held)])
+    with pytest.raises(FeatxError, match="subject in the training images and in the test: ZoeK"):
+        check_disjoint(one, other, "the test")
+    assert leave_out(one, other).table["subject"].tolist() == ["Someone"] * 6
+    joined = read_samples([tmp_path / "one", tmp_path / "two"])
+    assert len(set(clusters(joined.table))) == 2
+
+
+def test_pictures_without_a_hash_are_hashed(tmp_path):
+    one, two = (folder(tmp_path / name, sha256=[""] * 12) for name in ("one", "two"))
+    change = read_table(two)
+    change["dataset"] = "other"
+    write_table(change, two / "images.csv")
+    for k in range(12):
+        (one / f"i{k}.png").write_bytes(bytes([k]))
+        (two / f"i{k}.png").write_bytes(bytes([k + 11]))
+    samples, others = read_samples([one]), read_samples([two])
+    assert samples.table["sha256"][3] == hashlib.sha256(b"\3").hexdigest()
+    with pytest.raises(FeatxError, match=r"byte-identical image .* and in the test: i11"):
+        check_disjoint(samples, others, "the test")
+    assert len(read_samples([one, two])) == 23
+    (one / "i4.png").unlink()
+    with pytest.raises(
+        FeatxError, match=r"image 'i4' has no sha256, and none can be taken .*i4\.png"
+    ):
+        read_samples([one])
+    # a row that is not used needs none
+    write_table(read_table(one).assign(status=["ok"] * 4 + ["excluded"] * 8), one / "images.csv")
+    assert len(read_samples([one])) == 4
+
+
+def test_crops_of_one_picture_are_images_of_their_own_but_stay_together(tmp_path):
+    crops = [f"c{k}.png" for k in range(12)]
+    made = folder(tmp_path / "one", sha256=[""] * 12, path=["group.png"] * 12, crop=crops)
+    (made / "group.png").write_bytes(b"many people")
+    samples = read_samples([made])
+    assert len(samples) == 12
+    assert len(set(clusters(samples.table))) == 1
 
 
 def test_without_leaves_out_people_and_pictures(tmp_path):

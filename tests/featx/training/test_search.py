@@ -137,6 +137,20 @@ space:
     pd.testing.assert_frame_equal(trials, again)
 
 
+def test_the_seed_of_the_command_line_replaces_the_files(made, monkeypatch):
+    from click.testing import CliRunner
+
+    from cli.search import search as command
+
+    taken = []
+    monkeypatch.setattr(searching, "run_search", lambda search, *a, **o: taken.append(search) or {})
+    (made / "search.yaml").write_text(GRID + "seed: 5\n")
+    for arguments in ([], ["--seed", "0"], ["--seed", "7"]):
+        call = [str(made / "search.yaml"), "-o", str(made / "out"), "--device", "cpu", *arguments]
+        assert CliRunner().invoke(command, call).exit_code == 0
+    assert [search.seed for search in taken] == [5, 0, 7]
+
+
 def test_hparams_are_logged(made):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,0 +1,86 @@
+"""How much memory this process may still take: the machine's, or its control group's. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path("/")
+
+#: Where control groups are mounted, and the files that tell of memory, by their version: limit,
+#: use, and in ``memory.stat`` the part of the use that is cached files, which give way.
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def free_memory(root: Path = _ROOT) -> int:
+    """Return the bytes of memory that are free to this process.
+
+    Slurm and containers put a process into a control group, and groups stand in one another; each
+    of those above the process limits it. Version 2 and the memory controller of version 1 are read.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are.
+    """
+    bounds = []
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            bounds.append(int(line.split()[1]) * 1024)
+    if not bounds:  # not Linux
+        bounds.append(_physical())
+    for folder, files in _groups(root):
+        limit, used, cached = files
+        bound, use = _number(folder / limit), _number(folder / used)
+        if bound is not None and use is not None:
+            bounds.append(bound - use + _stat(folder / "memory.stat", cached))
+    return max(0, min(bounds))
+
+
+def _physical() -> int:
+    page = os.sysconf("SC_PAGE_SIZE")
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * page
+    return os.sysconf("SC_PHYS_PAGES") * page // 2
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Yield the folder of every memory group that this process is in, with its files' names."""
+    mount = root / "sys/fs/cgroup"
+    for line in _lines(root / "proc/self/cgroup"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            # beside version 1's controllers, version 2 stands in a folder of its own
+            places, files = [mount, mount / "unified"], _VERSION_2
+        elif "memory" in controllers.split(","):
+            places, files = [mount / "memory"], _VERSION_1
+        else:
+            continue
+        # in a container the path may be that of the machine, where only its end, or nothing, exists
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for place in places:
+            for depth in range(len(parts) + 1):
+                yield place.joinpath(*parts[:depth]), files
+
+
+def _number(path: Path) -> int | None:
+    text = "".join(_lines(path)).strip()
+    return int(text) if text.isdigit() else None  # "max" is no limit
+
+
+def _stat(path: Path, name: str) -> int:
+    for line in _lines(path):
+        key, _, value = line.partition(" ")
+        if key == name and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []

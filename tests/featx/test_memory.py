@@ -1,0 +1,76 @@
+"""Free memory under the control groups of clusters and containers."""
+
+import pytest
+
+from featx.memory import free_memory
+
+GIB = 1 << 30
+
+
+def write(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return root
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return write(tmp_path, {"proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {64 * GIB // 1024} kB"})
+
+
+def test_the_machines_own(machine):
+    assert free_memory(machine) == 64 * GIB
+
+
+def test_a_limit_of_any_group_above_holds(machine):
+    job = "sys/fs/cgroup/slurm/job_7"
+    write(
+        machine,
+        {
+            "proc/self/cgroup": "0::/slurm/job_7/step_0/task_0",
+            f"{job}/memory.max": 8 * GIB,
+            f"{job}/memory.current": 3 * GIB,
+            f"{job}/memory.stat": f"anon 5\ninactive_file {GIB}\nactive_file 7",
+            f"{job}/step_0/memory.max": "max",
+            f"{job}/step_0/memory.current": 3 * GIB,
+            "sys/fs/cgroup/other/memory.max": 1,  # somebody else's
+            "sys/fs/cgroup/other/memory.current": 1,
+        },
+    )
+    assert free_memory(machine) == 6 * GIB  # cached files give way
+
+
+def test_a_containers_own_root(machine):
+    root = {"memory.max": 4 * GIB, "memory.current": GIB}
+    files = {f"sys/fs/cgroup/{name}": value for name, value in root.items()}
+    write(machine, {"proc/self/cgroup": "0::/../../kubepods/pod3", **files})
+    assert free_memory(machine) == 3 * GIB
+
+
+def test_version_1(machine):
+    job = "sys/fs/cgroup/memory/slurm/uid_1/job_7"
+    write(
+        machine,
+        {
+            "proc/self/cgroup": "5:cpu,cpuacct:/\n9:memory:/slurm/uid_1/job_7/step_0\n0::/",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": 9223372036854771712,
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": 50 * GIB,
+            f"{job}/memory.limit_in_bytes": 16 * GIB,
+            f"{job}/memory.usage_in_bytes": 4 * GIB,
+            f"{job}/memory.stat": f"inactive_file 0\ntotal_inactive_file {2 * GIB}",
+        },
+    )
+    assert free_memory(machine) == 14 * GIB
+
+
+def test_never_below_nothing(machine):
+    files = {"memory.max": GIB, "memory.current": 2 * GIB}
+    write(machine, {"proc/self/cgroup": "0::/"})
+    write(machine, {f"sys/fs/cgroup/{name}": value for name, value in files.items()})
+    assert free_memory(machine) == 0
+
+
+def test_here():
+    assert free_memory() > 0
