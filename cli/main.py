@@ -24,6 +24,8 @@ COMMANDS = {
     "regress": ("cli.regress:regress", "Features file -> predictions under a protocol."),
     "compare": ("cli.compare:compare", "Predictions -> report with intervals and tests."),
     "experiment": ("cli.experiment:experiment", "A paper's table, from the data that are there."),
+    "predict": ("cli.predict:predict", "Pictures, a video, a camera -> ages and genders."),
+    "explain": ("cli.explain:explain", "Where on a face a fine-tuned network looks."),
     "inspect": ("cli.inspect:inspect", "What is inside a features file."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }

@@ -6,10 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from featx import __version__
 from featx.backbones import check_growth, get_backbone
 from featx.errors import FeatxError
+from featx.provenance import crop_settings
 from featx.training.cascade_file import Cascade, describe
 from featx.training.data import (
     StageData,
@@ -40,6 +42,8 @@ class StagePlan:
         Who is trained on.
     seed : int
         The stage's own.
+    crops : tuple of dict or None
+        How the crops of each of the stage's tables were made, where ``prepare.json`` tells.
     """
 
     number: int
@@ -47,6 +51,7 @@ class StagePlan:
     stage: Stage
     data: StageData
     seed: int
+    crops: tuple[dict[str, Any] | None, ...] = ()
 
     @property
     def folder_name(self) -> str:
@@ -83,7 +88,8 @@ def plan_stages(cascade: Cascade, *, split_last: bool = True) -> list[StagePlan]
         resolved = stage.model_copy(update={"data": data})
         split = StageData(samples, None) if whole else split_stage(samples, resolved, seed)
         backbone = _next_backbone(stage, backbone)
-        plan = StagePlan(number, backbone, resolved, split, seed)
+        crops = crop_settings(data.tables)
+        plan = StagePlan(number, backbone, resolved, split, seed, crops)
         specs = head_specs(resolved, split.train, get_backbone(backbone))
         stage_labels(resolved, split, specs)  # told now rather than after hours of other stages
         plans.append(plan)
