@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +11,17 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from featx.archives import is_archive, open_binary
+from featx.archives import is_archive
 from featx.atomic import writing
 from featx.datasets.listing import ImageFiles
 from featx.errors import FeatxError
-from featx.images import ImageError, read_rgb
 from featx.prediction.crop_choice import CropChoice
 from featx.prediction.drawing import draw_faces
-from featx.prediction.faces import BATCH, Seen, estimate_all, see
+from featx.prediction.faces import BATCH, Seen, estimate_all
 from featx.prediction.journal import PredictionJournal
 from featx.prediction.model import Model
+from featx.prediction.picture import Picture
+from featx.prediction.table import write_csv
 from featx.preparation import crop_names
 
 #: Pixels of pictures that wait together for the network; more would cost memory, not save time.
@@ -158,7 +158,7 @@ def predict_images(
             record: dict[str, Any] = {"image": name, "sha256": digest}
             record |= {"width": width, "height": height, **seen.describe()}
             if image is not None and seen.faces and pictures:
-                record["picture"] = targets[name]
+                record["files"] = [targets[name]]
                 with writing(out / targets[name]) as temporary:
                     drawn = draw_faces(image, record["faces"])
                     drawn.save(temporary, format="JPEG", quality=_QUALITY)
@@ -170,21 +170,23 @@ def predict_images(
     done: dict[str, dict[str, Any]] = {}
     with journal:
         for name, path in images:
-            digest, reason = _digest(path)
-            known = journal.get(name, digest)
+            picture = Picture(path)
+            known = journal.get(name, picture.digest)
             if known is not None:
                 done[name] = known
                 advance(1)
                 continue
             looked += 1
-            image, seen = _look(path, reason, model, crops)
-            waiting.add(name, digest, image, seen)
+            seen = picture.see(model, crops.settings)
+            waiting.add(name, picture.digest, picture.image, seen)
             if waiting.faces >= batch_size or waiting.pixels >= _WAITING:
                 faces += tell()
                 waiting = _Waiting()
         faces += tell()
         seconds = time.monotonic() - start
-        counts = journal.finish([done[name] for name, _ in images], crops=crops.describe())
+        records = [done[name] for name, _ in images]
+        write_csv(out / "predictions.csv", records, "images")
+        counts = journal.finish(records, crops=crops.describe())
     return Done(counts, looked, faces, seconds)
 
 
@@ -199,27 +201,6 @@ def describe_settings(
         "precision": precision,
         "pictures": pictures,
     }
-
-
-def _look(
-    path: str, reason: str, model: Model, crops: CropChoice
-) -> tuple[Image.Image | None, Seen]:
-    if reason:
-        return None, Seen("corrupt", reason)
-    try:
-        image = read_rgb(path, crops.settings.max_pixels)
-    except ImageError as error:
-        return None, Seen("corrupt", str(error))
-    return image, see(image, model, crops.settings)
-
-
-def _digest(path: str) -> tuple[str, str]:
-    """Return a file's SHA-256, or why it cannot be read."""
-    try:
-        with open_binary(path) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest(), ""  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
-        return "", f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def _picture_names(images: Sequence[str]) -> dict[str, str]:

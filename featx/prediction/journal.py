@@ -1,29 +1,21 @@
-"""What has been told so far in a folder of predictions, and its files once all is told."""
+"""What has been told of pictures so far in a folder, so that a killed run can go on."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from featx import __version__
-from featx.atomic import write_json, writing
+from featx.atomic import write_json
 from featx.crop_journal import lock
 from featx.errors import FeatxError
 
-_NAME = ".predict.jsonl"
-_RESULT = "predictions.json"
-
-#: Columns of ``predictions.csv`` for a face, after those of its picture.
-FACE_COLUMNS = (
-    *("box_left", "box_top", "box_right", "box_bottom", "score"),
-    *("age", "age_sd", "age_low", "age_high", "age_group", "age_group_probability"),
-    *("gender", "gender_probability"),
-)
+#: What each command's records end in.
+RESULTS = {"predict": "predictions.json", "explain": "explanations.json"}
 
 
 class PredictionJournal:
@@ -39,6 +31,8 @@ class PredictionJournal:
         What the pictures are.
     resume : bool
         Whether a folder that is not empty may be gone on with.
+    command : {"predict", "explain"}
+        Which command's output it is.
 
     Raises
     ------
@@ -48,13 +42,21 @@ class PredictionJournal:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], kind: str, *, resume: bool
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        kind: str,
+        *,
+        resume: bool,
+        command: str = "predict",
     ) -> None:
         """Look at what the folder holds; nothing is written before the journal is entered."""
         self.folder = folder
         self._key = kind[:-1]
         self._kind = kind
-        self._path = folder / _NAME
+        self._command = command
+        self._path = folder / f".{command}.jsonl"
+        self._result = folder / RESULTS[command]
         self._settings = json.loads(json.dumps(settings))  # as it will be read back
         self._known: dict[tuple[Any, str], dict[str, Any]] = {}
         self._whole = 0  # bytes of the journal's complete lines
@@ -76,15 +78,15 @@ class PredictionJournal:
             )
         if self._path.exists():
             self._read()
-        elif (folder / _RESULT).exists():
+        elif self._result.exists():
             try:
-                former = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+                former = json.loads(self._result.read_text(encoding="utf-8"))
                 self._compare(former["settings"])
                 self._remember(former[self._kind])
             except (ValueError, KeyError, TypeError):
-                raise FeatxError(f"{folder / _RESULT} is damaged; give another -o") from None
+                raise FeatxError(f"{self._result} is damaged; give another -o") from None
         else:
-            raise FeatxError(f"{folder} holds no output of featx predict; give another -o")
+            raise FeatxError(f"{folder} holds no output of featx {self._command}; give another -o")
 
     def _read(self) -> None:
         for number, line in enumerate(self._path.read_bytes().splitlines(keepends=True)):
@@ -115,8 +117,10 @@ class PredictionJournal:
     def get(self, name: str | int, sha256: str = "") -> dict[str, Any] | None:
         """Return what an earlier run told of a picture; None where it has to be looked at."""
         record = self._known.get((name, sha256))
-        picture = record and record.get("picture")
-        return None if picture and not (self.folder / picture).is_file() else record
+        if record is None:
+            return None
+        there = all((self.folder / name).is_file() for name in record.get("files", ()))
+        return record if there else None
 
     def __enter__(self) -> PredictionJournal:
         """Open the journal for writing; only one run at a time may."""
@@ -146,19 +150,18 @@ class PredictionJournal:
             raise FeatxError(f"cannot write {self._path}: {error.strerror or error}") from error
 
     def finish(self, records: Sequence[dict[str, Any]], **more: Any) -> dict[str, int]:
-        """Write ``predictions.json`` and ``predictions.csv``; returns the counts.
+        """Write the records' file; returns the counts.
 
         Parameters
         ----------
         records : sequence of dict
             All pictures', in order.
         **more
-            What else ``predictions.json`` is to tell.
+            What else it is to tell.
         """
         counts = count(records, self._kind)
-        _write_csv(self.folder / "predictions.csv", records, self._kind)
         told = {"featx": __version__, "settings": self._settings, **more, "counts": counts}
-        write_json(self.folder / _RESULT, {**told, self._kind: list(records)})
+        write_json(self._result, {**told, self._kind: list(records)})
         return counts
 
     def __exit__(
@@ -182,26 +185,3 @@ def count(records: Sequence[Mapping[str, Any]], kind: str) -> dict[str, int]:
         **{status: statuses[status] for status in ("ok", "no_face", "corrupt")},
         "faces": sum(len(record["faces"]) for record in records),
     }
-
-
-def _write_csv(path: Path, records: Sequence[Mapping[str, Any]], kind: str) -> None:
-    """Write a row a face; a picture without one keeps a row with its reason."""
-    own = ("image",) if kind == "images" else ("frame", "seconds")
-    with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(
-            stream, [*own, "status", "reason", "face", *FACE_COLUMNS], lineterminator="\n"
-        )
-        writer.writeheader()
-        for record in records:
-            picture = {name: record[name] for name in (*own, "status", "reason")}
-            for row in _rows(record):
-                writer.writerow({**picture, **row})
-
-
-def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if not record["faces"]:
-        yield {}
-    for number, face in enumerate(record["faces"], start=1):
-        row = {name: value for name, value in face.items() if name != "box"}
-        sides = ("box_left", "box_top", "box_right", "box_bottom")
-        yield {"face": number, **dict(zip(sides, face["box"], strict=True)), **row}

@@ -21,6 +21,7 @@ from featx.prediction.frames import Frames, VideoFile
 from featx.prediction.images import Done, describe_settings
 from featx.prediction.journal import PredictionJournal
 from featx.prediction.model import Model
+from featx.prediction.table import write_csv
 
 #: Of a file: frames whose faces go through the network together, and frames held meanwhile. Of a
 #: camera it is one, for what is shown should be of now.
@@ -105,6 +106,7 @@ def predict_video(
                     run.tell(group, by_the_clock=camera)
                     advance(len(group))
             seconds = time.monotonic() - start
+            write_csv(out / "predictions.csv", run.records, "frames")
             counts = journal.finish(
                 run.records,
                 crops=crops.describe(),

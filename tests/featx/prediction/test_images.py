@@ -96,7 +96,7 @@ def test_crops_are_taken_whole_without_a_detector(model, album, tmp_path):
 
 def test_pictures_are_drawn_on_and_can_be_left_out(model, album, tmp_path):
     _, told = run(model, album, tmp_path / "out")
-    drawn = {image["image"]: image.get("picture") for image in told["images"]}
+    drawn = {image["image"]: image.get("files", [None])[0] for image in told["images"]}
     assert drawn["cut.png"] is None
     assert drawn["none.png"] is None
     before = np.asarray(Image.open(album / "a25.png").convert("RGB"), int)
@@ -110,7 +110,7 @@ def test_pictures_are_drawn_on_and_can_be_left_out(model, album, tmp_path):
 
     _, told = run(model, album, tmp_path / "plain", pictures=False)
     assert not (tmp_path / "plain" / "pictures").exists()
-    assert "picture" not in told["images"][0]
+    assert "files" not in told["images"][0]
 
 
 def test_age_groups(groups_file, album, tmp_path):
