@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,9 @@ def _video(model: Any, source: str, output: Path, crops: Any, given: dict[str, A
     else:
         with Frames(source) as frames:
             total = min(frames.total(), given["frames"] or frames.total())
-        with tracking("predict", total, "frame") as advance:
+        # some files do not tell how many frames they have
+        showing = tracking("predict", total, "frame") if total else nullcontext(lambda n: None)
+        with showing as advance:
             done = predict_video(model, source, output, crops, advance=advance, **given)
     _tell(done, "frames", output)
 

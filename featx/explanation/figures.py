@@ -69,7 +69,8 @@ def heat_figure(
         _show(axes[0], face, title)
         for place, (name, heat) in zip(axes[1:], maps.items(), strict=True):
             low, high = 0.0 if from_zero else float(heat.min()), float(heat.max())
-            _show(place, overlay(face, heat, low, high), f"{name}\n{low:.3g} to {high:.3g}")
+            reach = f"{low:.3g} to {high:.3g}" if high > low else "nowhere"
+            _show(place, overlay(face, heat, low, high), f"{name}\n{reach}")
         return figure
 
 

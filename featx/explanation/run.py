@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional
 
@@ -21,10 +20,10 @@ from featx.explanation.grad_cam import Target, grad_cam, read_target
 from featx.explanation.maps import attention_maps, attention_modules, most_varied, stage_maps
 from featx.prediction.crop_choice import CropChoice
 from featx.prediction.faces import SeenFace, estimate_all
+from featx.prediction.images import output_names
 from featx.prediction.journal import PredictionJournal
 from featx.prediction.model import Model
 from featx.prediction.picture import Picture
-from featx.preparation import crop_names
 from featx.training.inference import Normalise
 from featx.views import crops as views
 
@@ -153,8 +152,7 @@ def explain_images(
         **explaining.describe(),
     }
     journal = PredictionJournal(out, settings, "images", resume=resume, command="explain")
-    names = [name for name, _ in images]
-    folders = [Path(name).stem for name in crop_names(pd.Series(names, dtype=str))]
+    folders = output_names([name for name, _ in images])
     records = []
     with journal:
         for (name, path), folder in zip(images, folders, strict=True):

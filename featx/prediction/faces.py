@@ -29,14 +29,12 @@ class SeenFace:
     ----------
     face : Face
         Box and score; with detector ``none`` the whole image.
-    crop : PIL.Image.Image
-        Cut out as the training images were.
     pixels : numpy.ndarray
-        uint8, (height, width, 3), of the network's size and order of channels.
+        uint8, (height, width, 3): cut out as the training images were, of the network's size and
+        order of channels.
     """
 
     face: Face
-    crop: Image.Image
     pixels: np.ndarray
 
 
@@ -115,7 +113,7 @@ def see(image: Image.Image, model: Model, settings: CropSettings) -> Seen:
         except ValueError as error:
             failures.append(f"no alignment: {error}")
             continue
-        faces.append(SeenFace(face, crop, pixel_array(crop, model.preprocessing)))
+        faces.append(SeenFace(face, pixel_array(crop, model.preprocessing)))
     if not faces:
         return Seen("no_face", failures[0])
     left_out = f"{len(failures)} more left out, {failures[0]}" if failures else ""

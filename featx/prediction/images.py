@@ -145,7 +145,8 @@ def predict_images(
     """
     settings = describe_settings(model, crops, mirror, precision, pictures)
     journal = PredictionJournal(out, settings, "images", resume=resume)
-    targets = _picture_names([name for name, _ in images]) if pictures else {}
+    names = [name for name, _ in images]
+    targets = {n: f"pictures/{own}.jpg" for n, own in zip(names, output_names(names), strict=True)}
     waiting = _Waiting()
     looked = faces = 0
     start = time.monotonic()
@@ -184,7 +185,7 @@ def predict_images(
                 waiting = _Waiting()
         faces += tell()
         seconds = time.monotonic() - start
-        records = [done[name] for name, _ in images]
+        records = [done[name] for name in names]
         write_csv(out / "predictions.csv", records, "images")
         counts = journal.finish(records, crops=crops.describe())
     return Done(counts, looked, faces, seconds)
@@ -203,6 +204,14 @@ def describe_settings(
     }
 
 
-def _picture_names(images: Sequence[str]) -> dict[str, str]:
-    safe = [Path(name).with_suffix(".jpg").name for name in crop_names(pd.Series(list(images)))]
-    return {image: f"pictures/{name}" for image, name in zip(images, safe, strict=True)}
+def output_names(images: Sequence[str]) -> list[str]:
+    """Return a name for each image's own output, the shortest that tells all apart.
+
+    It is that of the image's file without its ending, or with it, or the whole id.
+
+    Whatever a file system might not bear is replaced, as `featx.preparation.crop_names` does.
+    """
+    choices = [Path(name).stem for name in images], [Path(name).name for name in images]
+    apart = [own for own in choices if len({name.lower() for name in own}) == len(images)]
+    names = crop_names(pd.Series([*apart, list(images)][0], dtype=str))
+    return [Path(name).name.removesuffix(".png") for name in names]

@@ -66,9 +66,14 @@ class Model:
             Average over each face and its mirror image.
         precision : {"fp32", "bf16", "fp16"}
             Of the network's arithmetic.
+
+        Raises
+        ------
+        FeatxError
+            If the network gives values that are not finite.
         """
         with exact_arithmetic():
-            return predict(
+            told = predict(
                 self.network.module,
                 self.heads,
                 self.preprocessing,
@@ -78,6 +83,14 @@ class Model:
                 precision=precision,
                 mirror=mirror,
             )
+        for given in told.values():
+            for values in (given.ages, given.probabilities):
+                if values is not None and not np.isfinite(values).all():
+                    raise FeatxError(
+                        f"{self.path} gives NaN or infinite values; use --precision fp32, and "
+                        "where that is so already, other weights"
+                    )
+        return told
 
     def describe(self) -> dict[str, Any]:
         """Return what it is, as JSON values."""

@@ -95,9 +95,9 @@ def predict_video(
         }
         journal = PredictionJournal(out, settings, "frames", resume=resume)
         start = time.monotonic()
-        video = VideoFile(out / "annotated", reading.size, reading.rate) if pictures else None
-        run = _Run(model, crops, journal, video, every, mirror, precision, say)
         with journal:
+            video = VideoFile(out / "annotated", reading.size, reading.rate) if pictures else None
+            run = _Run(model, crops, journal, video, every, mirror, precision, say)
             # Ctrl-C is how a camera ends; a video file that is broken off is to be resumed
             ending = contextlib.suppress(KeyboardInterrupt) if camera else contextlib.nullcontext()
             with video or contextlib.nullcontext(), ending:

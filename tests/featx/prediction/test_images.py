@@ -12,7 +12,7 @@ from featx.datasets import read_dataset
 from featx.errors import FeatxError
 from featx.faces import create_detector
 from featx.prediction.crop_choice import choose_crops
-from featx.prediction.images import list_images, predict_images
+from featx.prediction.images import list_images, output_names, predict_images
 from featx.prediction.model import load_model
 from featx.preparation import CropSettings, prepare
 from featx.training.inference import predict
@@ -148,6 +148,14 @@ def test_a_killed_run_goes_on(model, album, tmp_path, monkeypatch):
     crops = choose_crops(model.network, margin=0.2)
     with pytest.raises(FeatxError, match="made with another crops"):
         run(model, album, tmp_path / "out", crops=crops, resume=True)
+
+
+def test_names_of_outputs_are_short_where_they_may_be():
+    assert output_names(["/x/a.png", "/x/b.jpg"]) == ["a", "b"]
+    assert output_names(["/x/a.png", "/x/a.jpg"]) == ["a.png", "a.jpg"]
+    same = output_names(["/x/a.png", "/y/A.png"])
+    assert len({name.lower() for name in same}) == 2
+    assert all(name.startswith("_") and "/" not in name for name in same)
 
 
 def test_what_is_missing_or_empty(tmp_path):
