@@ -12,6 +12,9 @@ import click
 
 from cli.options import crop_options, long_work
 
+#: Images of which each is told on the terminal, too, without -v.
+_FEW = 10
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
@@ -117,9 +120,10 @@ def predict(
             _dry_run_video(source, camera is not None, output)
             return
         given |= {"camera": camera is not None, "every": every, "frames": frames}
-        _video(loaded, source, output, crops, given)
+        _video(loaded, source, output, crops, given, verbose)
         return
-    _images(loaded, sources, output, crops, dry_run, {**given, "batch_size": batch_size})
+    given["batch_size"] = batch_size
+    _images(loaded, sources, output, crops, dry_run, given, verbose)
 
 
 def _tells(model: Any) -> str:
@@ -138,7 +142,9 @@ def _images(
     crops: Any,
     dry_run: bool,
     given: dict[str, Any],
+    verbose: bool,
 ) -> None:
+    from featx.prediction.estimates import told_of
     from featx.prediction.images import list_images, predict_images
     from featx.progress import tracking
 
@@ -148,6 +154,9 @@ def _images(
         return
     with tracking("predict", len(images), "image") as advance:
         done = predict_images(model, images, output, crops, advance=advance, **given)
+    if verbose or len(images) <= _FEW:
+        for record in done.records:
+            click.echo(f"{record['image']}: {told_of(record)}")
     _tell(done, "images", output)
 
 
@@ -161,7 +170,9 @@ def _dry_run_video(source: str, camera: bool, output: Path) -> None:
     click.echo(f"would look at it and write to {output}; nothing was written")
 
 
-def _video(model: Any, source: str, output: Path, crops: Any, given: dict[str, Any]) -> None:
+def _video(
+    model: Any, source: str, output: Path, crops: Any, given: dict[str, Any], verbose: bool
+) -> None:
     from featx.prediction.frames import Frames
     from featx.prediction.video import predict_video
     from featx.progress import tracking
@@ -175,7 +186,8 @@ def _video(model: Any, source: str, output: Path, crops: Any, given: dict[str, A
         # some files do not tell how many frames they have
         showing = tracking("predict", total, "frame") if total else nullcontext(lambda n: None)
         with showing as advance:
-            done = predict_video(model, source, output, crops, advance=advance, **given)
+            say = click.echo if verbose else lambda line: None
+            done = predict_video(model, source, output, crops, advance=advance, say=say, **given)
     _tell(done, "frames", output)
 
 

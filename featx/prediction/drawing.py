@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,13 +12,6 @@ from featx.prediction.estimates import Estimate
 #: Of boxes and the ground of their text, by gender: colours of Okabe and Ito (2008) that people
 #: with any colour vision tell apart.
 COLOURS = {"female": "#d55e00", "male": "#0072b2", None: "#009e73"}
-
-_ESTIMATED = {field.name for field in fields(Estimate)}
-
-
-def estimate_of(face: Mapping[str, Any]) -> Estimate:
-    """Return the estimate that a face of `featx.prediction.faces.Seen.describe` holds."""
-    return Estimate(**{name: face[name] for name in _ESTIMATED})
 
 
 def draw_faces(image: Image.Image, faces: list[Mapping[str, Any]]) -> Image.Image:
@@ -36,7 +28,7 @@ def draw_faces(image: Image.Image, faces: list[Mapping[str, Any]]) -> Image.Imag
     canvas = ImageDraw.Draw(drawn)
     line = max(2, round(max(image.size) / 400))
     for face in reversed(faces):  # the largest last, and so on top
-        estimate = estimate_of(face)
+        estimate = Estimate.from_description(face)
         colour = COLOURS[estimate.gender]
         left, top, right, bottom = face["box"]
         canvas.rectangle((left, top, right, bottom), outline=colour, width=line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,11 @@ class Estimate:
             for name, value in asdict(self).items()
         }
 
+    @classmethod
+    def from_description(cls, given: Mapping[str, Any]) -> Estimate:
+        """Read what `describe` returned, among whatever else is told of a face."""
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
+
     def told(self) -> str:
         """Return it in a line, as it is written on pictures."""
         parts = []
@@ -66,6 +71,12 @@ class Estimate:
         if self.gender is not None and self.gender_probability is not None:
             parts.append(f"{self.gender} {100 * self.gender_probability:.0f} %")
         return ", ".join(parts)
+
+
+def told_of(record: Mapping[str, Any]) -> str:
+    """Return what was told of a picture, or why nothing was, in a line."""
+    faces = [Estimate.from_description(face).told() for face in record["faces"]]
+    return "; ".join(faces) or str(record["reason"])
 
 
 def read_estimates(

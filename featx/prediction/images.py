@@ -42,12 +42,15 @@ class Done:
         Images or frames that this run went through, and faces that its network was shown.
     seconds : float
         That this took, reading, drawing and writing included.
+    records : list of dict
+        What ``predictions.json`` tells of each.
     """
 
     counts: dict[str, int]
     pictures: int
     faces: int
     seconds: float
+    records: list[dict[str, Any]]
 
 
 def list_images(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
@@ -188,7 +191,7 @@ def predict_images(
         records = [done[name] for name in names]
         write_csv(out / "predictions.csv", records, "images")
         counts = journal.finish(records, crops=crops.describe())
-    return Done(counts, looked, faces, seconds)
+    return Done(counts, looked, faces, seconds, records)
 
 
 def describe_settings(

@@ -15,7 +15,8 @@ from PIL import Image
 
 from featx.errors import FeatxError
 from featx.prediction.crop_choice import CropChoice
-from featx.prediction.drawing import draw_faces, estimate_of
+from featx.prediction.drawing import draw_faces
+from featx.prediction.estimates import told_of
 from featx.prediction.faces import Seen, estimate_all, see
 from featx.prediction.frames import Frames, VideoFile
 from featx.prediction.images import Done, describe_settings
@@ -111,13 +112,14 @@ def predict_video(
                 run.records,
                 crops=crops.describe(),
                 video={
+                    "source": source,
                     "width": reading.size[0],
                     "height": reading.size[1],
                     "rate": reading.rate,
                     "frames": run.shown,
                 },
             )
-    return Done(counts, run.shown, run.faces, seconds)
+    return Done(counts, run.shown, run.faces, seconds, run.records)
 
 
 @dataclass
@@ -160,8 +162,7 @@ class _Run:
             self.journal.note(record)
         assert record is not None
         self.records.append(record)
-        faces = "; ".join(estimate_of(face).told() for face in record["faces"])
-        self.say(f"{record['seconds']:.2f} s: {faces or record['reason']}")
+        self.say(f"{record['seconds']:.2f} s: {told_of(record)}")
 
 
 def _groups(numbered: Iterator[Numbered], every: int, together: int) -> Iterator[list[Numbered]]:

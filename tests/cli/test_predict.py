@@ -1,6 +1,7 @@
 """`featx predict` as it is typed."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ def test_a_folder(featx, network_file, album, tmp_path):
     assert not out.exists()
     code, told, err = featx(*given)
     assert code == 0, err
+    assert re.search(r"^a25\.png: \d+ ± \d+, (fe)?male \d+ %$", told, re.MULTILINE)
+    assert "none.png: no face found" in told
     assert "images   5 (3 with a face, 1 without, 1 unreadable); 4 faces" in told
     assert "faces/s" in told
     assert "predict: 5 of 5 images" in err
