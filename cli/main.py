@@ -25,6 +25,8 @@ COMMANDS = {
     "ensemble": ("cli.ensemble:ensemble", "Predictions of several runs -> their mean, a run too."),
     "compare": ("cli.compare:compare", "Predictions -> report with intervals and tests."),
     "experiment": ("cli.experiment:experiment", "A paper's table, from the data that are there."),
+    "predict": ("cli.predict:predict", "Pictures, a video, a camera -> ages and genders."),
+    "explain": ("cli.explain:explain", "Where on a face a fine-tuned network looks."),
     "inspect": ("cli.inspect:inspect", "What is inside a features file."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }

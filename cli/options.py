@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,6 +33,53 @@ class Duration(click.ParamType):
         if not 0 < seconds < float("inf"):
             self.fail(f"{value!r} is not a duration above zero", param, ctx)
         return seconds
+
+
+def pixels(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """Read a size: ``224``, or height x width as ``112x96``."""
+    if text is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    if sides is None or not int(sides[1]) or (sides[2] and not int(sides[2])):
+        raise click.BadParameter("give pixels, as 224, or height x width, as 112x96")
+    return int(sides[1]), int(sides[2] or sides[1])
+
+
+def crop_options(command: F) -> F:
+    """Add what says how a fine-tuned network's faces are cropped, by default as in training."""
+    for option in (
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1),
+            default=89_478_485,
+            show_default=True,
+            help="Larger images are refused.",
+        ),
+        click.option(
+            "--size",
+            callback=pixels,
+            metavar="N|HxW",
+            help="Pixels of the crop. [default: as in training]",
+        ),
+        click.option(
+            "--margin",
+            type=float,
+            help="With --crop margin: on every side, as a part of the box. [default: as in "
+            "training, else 0.4]",
+        ),
+        click.option(
+            "--crop",
+            type=click.Choice(["aligned", "margin"]),
+            help="[default: as in training, else by the network's input]",
+        ),
+        click.option(
+            "--detector",
+            help="mtcnn, haar, dlib or dlib-cnn; none for images that are crops already. "
+            "[default: as in training, else mtcnn]",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def long_work(command: F) -> F:

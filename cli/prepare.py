@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import long_work
+from cli.options import long_work, pixels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    sides = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
-    if sides is None or not int(sides[1]) or (sides[2] and not int(sides[2])):
-        raise click.BadParameter("give pixels, as 224, or height x width, as 112x96")
-    return int(sides[1]), int(sides[2] or sides[1])
 
 
 @click.command()
@@ -43,7 +33,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
 )
 @click.option(
     "--size",
-    callback=_size,
+    callback=pixels,
     metavar="N|HxW",
     help="Pixels of the crop: 112x112 (the default) or 112x96, height x width, if aligned; one "
     "number, by default 224, with a margin.",

@@ -86,10 +86,17 @@ def _read_safetensors(path: Path) -> Checkpoint:
         classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else ()
     except (ValueError, TypeError):
         classes = ()
-    return Checkpoint(state, classes, description=_description(path, metadata))
+    return Checkpoint(state, classes, description=description_in(path, metadata))
 
 
-def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def description_in(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return a fine-tuned network's description from its file's metadata; else empty.
+
+    Raises
+    ------
+    FeatxError
+        If it is damaged, or of a format of another release.
+    """
     if "featx" not in metadata:
         return {}
     try:

@@ -133,7 +133,7 @@ class CropJournal:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("ab")
-            _lock(self._stream, self.folder)
+            lock(self._stream, self.folder)
             self._stream.truncate(self._whole)
         except OSError as error:
             raise FeatxError(f"cannot write {self.path}: {error.strerror or error}") from error
@@ -173,7 +173,14 @@ def _holds_bytes(path: Path) -> bool:
         return False
 
 
-def _lock(stream: IO[bytes], folder: Path) -> None:
+def lock(stream: IO[bytes], folder: Path) -> None:
+    """Keep other runs from writing to a folder while its open journal lives.
+
+    Raises
+    ------
+    FeatxError
+        If another run is writing to it.
+    """
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

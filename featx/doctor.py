@@ -31,6 +31,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "face_recognition_models": "face_recognition_models",
         "pillow": "PIL",
     },
+    "video": {"opencv-python-headless": "cv2"},
 }
 
 #: Releases from which on a package no longer has what featx needs of it.

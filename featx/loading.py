@@ -54,6 +54,14 @@ def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
+def pixel_array(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """Bring an RGB image to a network's size and order of channels: uint8 (height, width, 3)."""
+    pixels = np.asarray(fit(image, preprocessing.decoded_size), dtype=np.uint8)
+    if preprocessing.channels == "BGR":
+        pixels = pixels[..., ::-1]
+    return np.ascontiguousarray(pixels)
+
+
 class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
     """The rows of an image table as pixel arrays; unusable rows are not opened.
 
@@ -92,13 +100,10 @@ class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
             return row, None, ""
         path = bytes(self._paths[row]).decode("utf-8", "surrogateescape")
         try:
-            image = fit(read_rgb(path, self._max_pixels), self._preprocessing.decoded_size)
+            image = read_rgb(path, self._max_pixels)
         except ImageError as error:
             return row, None, str(error)
-        pixels = np.asarray(image, dtype=np.uint8)
-        if self._preprocessing.channels == "BGR":
-            pixels = pixels[..., ::-1]
-        return row, np.ascontiguousarray(pixels), ""
+        return row, pixel_array(image, self._preprocessing), ""
 
 
 #: First row, row after the last, pixels (k, height, width, 3) uint8 of the rows that could be

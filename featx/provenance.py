@@ -67,6 +67,28 @@ def prepared(path: Path) -> Any:
         ) from None
 
 
+def crop_settings(tables: Sequence[str | Path]) -> tuple[dict[str, Any] | None, ...]:
+    """Return each image table's `featx.preparation.CropSettings.describe`, or None.
+
+    Parameters
+    ----------
+    tables : sequence of str or Path
+        CSV files, or the folders that hold ``images.csv``.
+
+    Raises
+    ------
+    FeatxError
+        If a ``prepare.json`` is damaged.
+    """
+    found = []
+    for given in map(Path, tables):
+        folder = given if given.is_dir() else given.parent
+        told = prepared(folder / "prepare.json")
+        settings = told.get("settings") if isinstance(told, dict) else None
+        found.append(settings if isinstance(settings, dict) else None)
+    return tuple(found)
+
+
 def context(device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
     """Return what else is worth knowing: versions, and what changes features by rounding only."""
     versions = {"python": platform.python_version()}

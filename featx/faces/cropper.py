@@ -133,14 +133,14 @@ def crop_file(source: str, target: str, settings: CropSettings, device: str) -> 
         crop = fit(image, settings.size)
     else:
         try:
-            faces = _detect(image, settings.detector, device)
+            faces = find_faces(image, settings.detector, device)
         except (IndexError, ValueError, RuntimeError) as error:  # one odd image stops no run
             return {"status": "no_face", "reason": f"detector failed: {error}".splitlines()[0]}
         if not faces:
             return {"status": "no_face", "reason": "no face found"}
         found = _columns(faces[0])
         try:
-            crop = _crop(image, faces[0], settings)
+            crop = crop_face(image, faces[0], settings)
         except ValueError as error:
             return {"status": "no_face", "reason": f"no alignment: {error}"} | found
     with writing(target) as temporary:
@@ -148,7 +148,16 @@ def crop_file(source: str, target: str, settings: CropSettings, device: str) -> 
     return {"status": "ok", "reason": ""} | found
 
 
-def _crop(image: Image.Image, face: Face, settings: CropSettings) -> Image.Image:
+def crop_face(image: Image.Image, face: Face, settings: CropSettings) -> Image.Image:
+    """Cut out one face as the settings say; with detector ``none`` the image is the crop.
+
+    Raises
+    ------
+    ValueError
+        If the face has no landmarks, or they determine no alignment.
+    """
+    if settings.detector == "none":
+        return fit(image, settings.size)
     assert settings.size is not None
     if settings.crop == "aligned":
         if face.landmarks is None:
@@ -160,7 +169,16 @@ def _crop(image: Image.Image, face: Face, settings: CropSettings) -> Image.Image
 _detector = lru_cache(maxsize=1)(create_detector)  # one a process, its weights loaded once
 
 
-def _detect(image: Image.Image, name: str, device: str) -> list[Face]:
+def find_faces(image: Image.Image, name: str, device: str) -> list[Face]:
+    """Return the faces of an image, the largest first, by a detector that is loaded once.
+
+    Raises
+    ------
+    FeatxError
+        If memory does not suffice, or the detector is not installed.
+    IndexError, ValueError, RuntimeError
+        What a detector may make of one odd image.
+    """
     try:
         return _detector(name, device)(image)
     except (RuntimeError, MemoryError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,11 +14,18 @@ from torch import nn
 from featx.backbones import Preprocessing
 from featx.engine import PRECISIONS
 from featx.heads import Head, Heads, HeadSpec, Task
-from featx.training.pixels import PixelStore
 from featx.views import View, crops
 
 #: Images at a time where nothing is kept for a backward pass.
 BATCH = 64
+
+
+class PixelSource(Protocol):
+    """Pixels by row: a `featx.training.pixels.PixelStore`, or any that batches as it does."""
+
+    def batches(self, batches: Sequence[np.ndarray | Sequence[int]]) -> Iterator[torch.Tensor]:
+        """Yield uint8 (n, 3, height, width) for each set of rows."""
+        ...
 
 
 class Normalise:
@@ -59,7 +67,7 @@ def casting(device: torch.device, precision: str) -> AbstractContextManager[obje
 def outputs(
     network: nn.Module,
     normalise: Normalise,
-    store: PixelStore,
+    store: PixelSource,
     rows: Sequence[np.ndarray],
     *,
     device: torch.device,
@@ -103,7 +111,7 @@ def predict(
     network: nn.Module,
     heads: Heads,
     preprocessing: Preprocessing,
-    store: PixelStore,
+    store: PixelSource,
     rows: np.ndarray,
     *,
     device: torch.device,

@@ -6,10 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from featx import __version__
 from featx.backbones import check_growth, get_backbone
 from featx.errors import FeatxError
+from featx.provenance import crop_settings
 from featx.training.cascade_file import Cascade, describe
 from featx.training.data import (
     StageData,
@@ -41,6 +43,8 @@ class StagePlan:
         Who is trained on.
     seed : int
         The stage's own.
+    crops : tuple of dict or None
+        How the crops of each of the stage's tables were made, where ``prepare.json`` tells.
     """
 
     number: int
@@ -48,6 +52,7 @@ class StagePlan:
     stage: Stage
     data: StageData
     seed: int
+    crops: tuple[dict[str, Any] | None, ...] = ()
 
     @property
     def folder_name(self) -> str:
@@ -90,7 +95,8 @@ def plan_stages(
         whole = split is not None and number > split
         parts = StageData(samples, None) if whole else split_stage(samples, resolved, seed)
         backbone = _next_backbone(stage, backbone)
-        plan = StagePlan(number, backbone, resolved, parts, seed)
+        crops = crop_settings(data.tables)
+        plan = StagePlan(number, backbone, resolved, parts, seed, crops)
         specs = head_specs(resolved, parts.train, get_backbone(backbone))
         # told now rather than after hours of other stages
         stage_labels(resolved, parts, specs)

@@ -252,6 +252,7 @@ def _description(
                 "total": plan.data.train.n_total,
                 "digest": plan.data.digest(),
             },
+            "crops": list(plan.crops),
             "epochs": len(history),
             "last_epoch": timeless[-1] if timeless else {},
             "featx": __version__,
