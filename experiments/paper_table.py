@@ -76,7 +76,8 @@ def write_paper_table(
             "rows": [
                 {
                     "name": outcome.row.name,
-                    "measures": outcome.measures,
+                    # a single fold has no spread: JSON has no NaN
+                    "measures": {k: v for k, v in outcome.measures.items() if v == v},
                     "paper": dict(outcome.row.paper),
                     "run": str(outcome.run) if outcome.run else None,
                     "reason": outcome.reason,

@@ -107,12 +107,13 @@ def test_a_checkpoint_is_found_again_however_its_name_is_written(tmp_path):
     attach_heads(network, backbone, [spec])
     description = {
         "backbone": backbone.name,
-        "head": spec.describe(),
+        "heads": [spec.describe()],
         "preprocessing": {
             "input_size": [256, 256],
             "mean": [0.0] * 3,
             "std": [255.0] * 3,
             "channels": "RGB",
+            "frame": None,
         },
     }
     path = tmp_path / "network.safetensors"

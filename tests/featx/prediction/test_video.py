@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from featx.prediction.video import predict_video
 from tests.featx.prediction.made_networks import PEOPLE
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV comes with featx[video]")
+
+# FFmpeg reads it once a process: at the film below, before our own code sets it
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 N = 7
 

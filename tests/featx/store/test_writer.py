@@ -369,7 +369,7 @@ def test_misuse_is_refused_and_nothing_is_stored(tmp_path: Path, wrong: str) -> 
         ([], "no layer"),
         ([LAYERS[0], LAYERS[0]], "'gap', which is already taken"),
         ([Layer("age", 2, (2,))], "'age', which is already taken"),
-        ([LAYERS[2], Layer("other", 1, (1,), classes=(1.0,))], "'class', which is already taken"),
+        ([LAYERS[2], Layer("class", 1, (1,))], "'class', which is already taken"),
     ],
 )
 def test_clashing_layers_are_refused(tmp_path: Path, layers: list[Layer], told: str) -> None:
