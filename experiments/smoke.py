@@ -57,7 +57,7 @@ def _draw(folder: Path, seed: int, *, grouped: bool) -> None:
         group = next(name for name, (low, high) in GROUPS.items() if low <= age <= high)
         rows.append(
             {
-                "image": f"{number:03d}",
+                "image": f"{folder.name}-{number:03d}",
                 "path": f"crops/{number:03d}.png",
                 "crop": f"crops/{number:03d}.png",
                 "subject": f"{subject:02d}",
