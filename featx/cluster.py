@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -11,6 +14,9 @@ from joblib.externals.loky import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
 from featx.errors import FeatxError
+
+#: Seconds between two looks whether the parent is still there.
+_POLL = 1.0
 
 
 def available_cores() -> int:
@@ -25,9 +31,27 @@ def resolve_jobs(jobs: int) -> int:
     return jobs if jobs > 0 else available_cores()
 
 
-def _capped(function: Callable[..., Any], threads: int | None, *args: Any) -> Any:
+def _capped(function: Callable[..., Any], threads: int | None, caller: int, *args: Any) -> Any:
+    if os.getppid() == caller:  # a process of this machine's pool, not the caller or another engine
+        _end_with(caller)
     with threadpool_limits(threads):
         return function(*args)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which a SIGKILL keeps from ending it.
+
+    Workers would otherwise go on with their tasks, for hours where these train networks, while a
+    resumed run does the same work beside them.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="featx-end-with-parent", daemon=True).start()
 
 
 def run(
@@ -55,7 +79,7 @@ def run(
     """
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
-    calls = (delayed(_capped)(function, threads, *task) for task in tasks)
+    calls = (delayed(_capped)(function, threads, os.getpid(), *task) for task in tasks)
     try:
         yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)
     except BrokenProcessPool as error:

@@ -1,5 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,3 +48,40 @@ def test_a_killed_process_is_one_line():
     told = "one of 2 processes was killed, most likely for want of memory; use fewer --jobs"
     with pytest.raises(FeatxError, match=told):
         list(run(killed, ((n,) for n in range(3)), jobs=2))
+
+
+def note_and_sleep(folder, number):
+    (folder / str(number)).write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def test_processes_end_with_a_killed_parent(tmp_path):
+    code = (
+        "import pathlib\nfrom featx.cluster import run\n"
+        "from tests.featx.test_cluster import note_and_sleep\n"
+        f"list(run(note_and_sleep, [(pathlib.Path({str(tmp_path)!r}), n) for n in (0, 1)], 2))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    try:
+        wait_until(lambda: all((tmp_path / name).is_file() for name in "01"))
+        wait_until(lambda: all((tmp_path / name).read_text() for name in "01"))
+        workers = [int((tmp_path / name).read_text()) for name in "01"]
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not any(alive(worker) for worker in workers))
+
+
+def wait_until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def alive(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
