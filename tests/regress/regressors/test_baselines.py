@@ -54,7 +54,8 @@ def test_equals_scikit_learn_used_directly(name, p):
     }[name].set_params(**chosen)
     train, test = scaled(X, new)
     expected = np.ravel(theirs.fit(train, y).predict(test))
-    np.testing.assert_allclose(model.predict(new), expected, atol=1e-6 if name != "svr" else 0.1)
+    # two orders of summing differ by some 1e-6 years, by how much depends on the processor's BLAS
+    np.testing.assert_allclose(model.predict(new), expected, atol=1e-5 if name != "svr" else 0.1)
 
 
 def test_choice_is_the_best_of_group_exclusive_inner_folds():
