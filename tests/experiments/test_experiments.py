@@ -213,7 +213,9 @@ def test_unknown_names(table):
         )
 
 
-@pytest.mark.parametrize("name", ["agenet/table4", "attentional/recipe", "cross_modal/utkface", "multi_task/utkface"])
+@pytest.mark.parametrize(
+    "name", ["agenet/table4", "attentional/recipe", "cross_modal/utkface", "multi_task/utkface"]
+)
 def test_a_smoke_run_takes_every_row_to_its_end(tmp_path, name):
     out = tmp_path / "out"
     result = CliRunner().invoke(command, ["run", name, "--smoke", "-o", str(out)])
