@@ -211,7 +211,19 @@ def get_backbone(name: str) -> Backbone:
     if full == base:
         return entry
     following = entry.adapt(**values) if entry.adapt else {}
-    return replace(entry, name=full, build=partial(entry.build, **values), **following)
+    changed = replace(entry, name=full, build=partial(entry.build, **values), **following)
+    return replace(changed, weights=_resized(entry.weights, changed.preprocessing))
+
+
+def _resized(weights: Mapping[str, Weights], wanted: Preprocessing) -> Mapping[str, Weights]:
+    """Return sets of weights that are given images of another size than they were trained with."""
+
+    def resized(each: Preprocessing) -> Preprocessing:
+        return replace(each, input_size=wanted.input_size, frame=wanted.frame)
+
+    return {
+        n: replace(each, preprocessing=resized(each.preprocessing)) for n, each in weights.items()
+    }
 
 
 def create(name: str, classes: int | None = None) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ OPTIONS = {
     "conv_layers": Option(5, range(2, 8)),
     "filters": Option(64, range(4, 129)),  # of the first convolution
     "kernel": Option(3, range(3, 8, 2)),
+    "input": Option(256, range(64, 513, 64)),  # height and width, in pixels
 }
 
 
@@ -55,12 +57,16 @@ class AgeNet(nn.Module):
         Of the first.
     kernel : int
         Height and width of all filters, in pixels; odd.
+    side : int
+        Height and width of the input, in pixels; a multiple of 64.
     """
 
-    def __init__(self, classes: int, conv_layers: int, filters: int, kernel: int) -> None:
+    def __init__(
+        self, classes: int, conv_layers: int, filters: int, kernel: int, side: int
+    ) -> None:
         super().__init__()
         self.conv_layers = conv_layers
-        channels, size = 3, UNIT_256.input_size[0] // 2
+        channels, size = 3, side // 2
         for number in range(1, conv_layers + 1):
             stride = 2 if number == 1 else 1
             parts: OrderedDict[str, nn.Module] = OrderedDict(
@@ -76,14 +82,17 @@ class AgeNet(nn.Module):
         draw_he(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 256, 256) to class scores."""
+        """Map images (n, 3, side, side) to class scores."""
         for number in range(1, self.conv_layers + 1):
             x = self.get_submodule(f"conv{number}")(x)
         return self.head(x.flatten(1))
 
 
-def _adapt(conv_layers: int, **others: int) -> Mapping[str, Any]:
-    return {"last_conv": f"conv{conv_layers}"}
+def _adapt(conv_layers: int, input: int, **others: int) -> Mapping[str, Any]:
+    return {
+        "last_conv": f"conv{conv_layers}",
+        "preprocessing": replace(UNIT_256, input_size=(input, input)),
+    }
 
 
 @register_backbone(
@@ -100,7 +109,12 @@ def _adapt(conv_layers: int, **others: int) -> Mapping[str, Any]:
     adapt=_adapt,
 )
 def agenet(
-    classes: int | None = None, *, conv_layers: int = 5, filters: int = 64, kernel: int = 3
+    classes: int | None = None,
+    *,
+    conv_layers: int = 5,
+    filters: int = 64,
+    kernel: int = 3,
+    input: int = 256,
 ) -> nn.Module:
     """Build AgeNet, by default as the search left it, with 10 classes (the paper's bins)."""
-    return AgeNet(classes or BINS, conv_layers, filters, kernel)
+    return AgeNet(classes or BINS, conv_layers, filters, kernel, input)

@@ -25,7 +25,9 @@ weighting of the four variants' scores, and can weigh class by class.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,12 +36,14 @@ from featx.backbones._registry import register_backbone
 from featx.backbones.levi_hassner import (
     CITATION,
     LEVI_HASSNER_227,
+    OPTIONS,
     UNITS,
     LeviHassner,
     Trunk,
     copy_trunk,
     dense,
     new_head,
+    resized,
 )
 
 #: Where an embedding is taken from.
@@ -67,15 +71,15 @@ class Join(nn.Module):
 class Manual1(Trunk):
     """FC2 joined with the other network's embedding, under a head with FC3."""
 
-    def __init__(self, embedding: str, classes: int | None) -> None:
-        super().__init__()
+    def __init__(self, side: int, embedding: str, classes: int | None) -> None:
+        super().__init__(side)
         self.embedding = embedding
-        self.other = Trunk()
+        self.other = Trunk(side)
         self.join = Join()
         self.head = new_head(2 * UNITS, classes, hidden=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 227, 227) to class scores."""
+        """Map images (n, 3, side, side) to class scores."""
         own, other = self.embeddings(x), self.other.embeddings(x)
         return self.head(self.join(own["fc2"], other[self.embedding]))
 
@@ -83,16 +87,16 @@ class Manual1(Trunk):
 class Manual2(Trunk):
     """FC3 joined with the other network's embedding, under a head that is an output alone."""
 
-    def __init__(self, embedding: str, classes: int | None) -> None:
-        super().__init__()
+    def __init__(self, side: int, embedding: str, classes: int | None) -> None:
+        super().__init__(side)
         self.embedding = embedding
-        self.other = Trunk()
+        self.other = Trunk(side)
         self.fc3 = dense(UNITS)
         self.join = Join()
         self.head = new_head(2 * UNITS, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 227, 227) to class scores."""
+        """Map images (n, 3, side, side) to class scores."""
         own, other = self.embeddings(x), self.other.embeddings(x)
         return self.head(self.join(self.fc3(own["fc2"]), other[self.embedding]))
 
@@ -100,16 +104,16 @@ class Manual2(Trunk):
 class EndToEnd(Trunk):
     """The four variants side by side under one linear layer; see the module."""
 
-    def __init__(self, classes: int | None) -> None:
-        super().__init__()
-        self.other = Trunk()
+    def __init__(self, side: int, classes: int | None) -> None:
+        super().__init__(side)
+        self.other = Trunk(side)
         self.early = nn.ModuleDict({layer: dense(2 * UNITS) for layer in EMBEDDINGS})
         self.late = nn.ModuleDict({layer: dense(UNITS) for layer in EMBEDDINGS})
         self.join = Join()
         self.head = new_head(2 * UNITS + 2 * 2 * UNITS, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 227, 227) to class scores."""
+        """Map images (n, 3, side, side) to class scores."""
         own, other = self.embeddings(x)["fc2"], self.other.embeddings(x)
         features: list[torch.Tensor] = []
         for layer in EMBEDDINGS:
@@ -125,6 +129,12 @@ def _into_both(network: nn.Module, parent: nn.Module) -> None:
     copy_trunk(network.get_submodule("other"), parent)
 
 
+def _adapt(growth: Callable[[nn.Module, nn.Module], None], input: int) -> Mapping[str, Any]:
+    """Let a network of another input size grow out of those of the same size."""
+    parents = [f"{parent}:input={input}" for parent in PARENTS]
+    return {**resized(input), "grown_from": dict.fromkeys(parents, growth)}
+
+
 _register = partial(
     register_backbone,
     first_conv="conv1",
@@ -132,9 +142,13 @@ _register = partial(
     preprocessing=LEVI_HASSNER_227,
     citation=CITATION,
     head="head",
+    options=OPTIONS,
 )
 _register_joined = partial(
-    _register, frozen=("other",), grown_from=dict.fromkeys(PARENTS, _into_both)
+    _register,
+    frozen=("other",),
+    grown_from=dict.fromkeys(PARENTS, _into_both),
+    adapt=partial(_adapt, _into_both),
 )
 
 
@@ -144,9 +158,9 @@ _register_joined = partial(
     classifier="head.output",
     hidden=(UNITS,),
 )
-def manual1_fc1(classes: int | None = None) -> nn.Module:
+def manual1_fc1(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the first architecture on the other network's FC1; 8 classes by default."""
-    return Manual1("fc1", classes)
+    return Manual1(input, "fc1", classes)
 
 
 @_register_joined(
@@ -155,27 +169,27 @@ def manual1_fc1(classes: int | None = None) -> nn.Module:
     classifier="head.output",
     hidden=(UNITS,),
 )
-def manual1_fc2(classes: int | None = None) -> nn.Module:
+def manual1_fc2(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the first architecture on the other network's FC2; 8 classes by default."""
-    return Manual1("fc2", classes)
+    return Manual1(input, "fc2", classes)
 
 
 @_register_joined("levi_hassner_manual2_fc1", embedding="join", classifier="head")
-def manual2_fc1(classes: int | None = None) -> nn.Module:
+def manual2_fc1(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the second architecture on the other network's FC1; 8 classes by default."""
-    return Manual2("fc1", classes)
+    return Manual2(input, "fc1", classes)
 
 
 @_register_joined("levi_hassner_manual2_fc2", embedding="join", classifier="head")
-def manual2_fc2(classes: int | None = None) -> nn.Module:
+def manual2_fc2(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the second architecture on the other network's FC2; 8 classes by default."""
-    return Manual2("fc2", classes)
+    return Manual2(input, "fc2", classes)
 
 
 @_register_joined("levi_hassner_e2e", embedding="join", classifier="head")
-def e2e(classes: int | None = None) -> nn.Module:
+def e2e(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the end-to-end architecture, all four variants in one; 8 classes by default."""
-    return EndToEnd(classes)
+    return EndToEnd(input, classes)
 
 
 @_register(
@@ -184,7 +198,8 @@ def e2e(classes: int | None = None) -> nn.Module:
     classifier="head.output",
     hidden=(UNITS,),
     grown_from=dict.fromkeys(PARENTS, copy_trunk),
+    adapt=partial(_adapt, copy_trunk),
 )
-def no_embedding(classes: int | None = None) -> nn.Module:
+def no_embedding(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the trunk under a head with FC3, without another network; 8 classes by default."""
-    return LeviHassner(new_head(UNITS, classes, hidden=True))
+    return LeviHassner(input, new_head(UNITS, classes, hidden=True))

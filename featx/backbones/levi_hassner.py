@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
+from featx.backbones._options import Option
 from featx.backbones._plain_head import plain_head
 from featx.backbones._registry import Preprocessing, register_backbone
 
@@ -33,6 +37,17 @@ GROUPS = 8
 #: Units of every fully connected layer.
 UNITS = 512
 
+#: The input's height and width, in pixels; 227 is the paper's.
+OPTIONS = {"input": Option(227, range(67, 452, 16))}
+
+
+def resized(input: int) -> Mapping[str, Any]:  # the option's own name
+    """Return the preprocessing of another input size, a crop of as large a part of its frame."""
+    whole, side = LEVI_HASSNER_227.decoded_size[0], LEVI_HASSNER_227.input_size[0]
+    frame = round(input * whole / side)
+    changed = replace(LEVI_HASSNER_227, input_size=(input, input), frame=(frame, frame))
+    return {"preprocessing": changed}
+
 
 def gaussian(layer: nn.Conv2d | nn.Linear, bias: float) -> nn.Module:
     """Draw a layer's weights with a standard deviation of 0.01, and set its biases."""
@@ -52,6 +67,14 @@ def _convolution(layer: nn.Conv2d, bias: float, *, ceil: bool, norm: bool) -> nn
     return nn.Sequential(parts)
 
 
+def _last_side(side: int) -> int:
+    """Return the height and width of conv3's volume."""
+    side = (side - 7) // 4 + 1
+    for _ in range(2):  # ceil mode
+        side = -(-(side - 3) // 2) + 1
+    return (side - 3) // 2 + 1
+
+
 def dense(inputs: int) -> nn.Sequential:
     """Return a fully connected layer of 512 units with ReLU and dropout, in its initial state."""
     return nn.Sequential(gaussian(nn.Linear(inputs, UNITS), 1.0), nn.ReLU(), nn.Dropout(0.5))
@@ -68,18 +91,23 @@ class Trunk(nn.Module):
 
     Weights are drawn with a standard deviation of 0.01 in all layers, as the paper says. It says
     nothing of biases: they are Levi and Hassner's, 1 in conv2, fc1 and fc2 and 0 elsewhere.
+
+    Parameters
+    ----------
+    side : int
+        The input's height and width, in pixels; with another than 227 fc1 alone differs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, side: int) -> None:
         super().__init__()
         self.conv1 = _convolution(nn.Conv2d(3, 96, 7, 4), 0.0, ceil=True, norm=True)
         self.conv2 = _convolution(nn.Conv2d(96, 256, 5, padding=2), 1.0, ceil=True, norm=True)
         self.conv3 = _convolution(nn.Conv2d(256, 384, 3, padding=1), 0.0, ceil=False, norm=False)
-        self.fc1 = dense(384 * 6 * 6)
+        self.fc1 = dense(384 * _last_side(side) ** 2)
         self.fc2 = dense(UNITS)
 
     def embeddings(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map images (n, 3, 227, 227) to what fc1 and fc2 give, each (n, 512)."""
+        """Map images (n, 3, side, side) to what fc1 and fc2 give, each (n, 512)."""
         fc1 = self.fc1(self.conv3(self.conv2(self.conv1(x))).flatten(1))
         return {"fc1": fc1, "fc2": self.fc2(fc1)}
 
@@ -87,12 +115,12 @@ class Trunk(nn.Module):
 class LeviHassner(Trunk):
     """The trunk with a head on fc2."""
 
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, side: int, head: nn.Module) -> None:
+        super().__init__(side)
         self.head = head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map images (n, 3, 227, 227) to class scores."""
+        """Map images (n, 3, side, side) to class scores."""
         return self.head(self.embeddings(x)["fc2"])
 
 
@@ -122,7 +150,9 @@ def copy_trunk(target: nn.Module, source: nn.Module) -> None:
     classifier="head",
     preprocessing=LEVI_HASSNER_227,
     citation=CITATION,
+    options=OPTIONS,
+    adapt=resized,
 )
-def levi_hassner(classes: int | None = None) -> nn.Module:
+def levi_hassner(classes: int | None = None, *, input: int = 227) -> nn.Module:
     """Build the network that gender is told with first; 8 classes (Adience's) by default."""
-    return LeviHassner(new_head(UNITS, classes))
+    return LeviHassner(input, new_head(UNITS, classes))

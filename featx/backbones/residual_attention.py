@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-from featx.backbones._options import Option
+from featx.backbones._any_size import ANY_SIZE, any_size
 from featx.backbones._plain_head import draw_he
 from featx.backbones._registry import register_backbone
 from featx.backbones.vgg import IMAGENET_224
@@ -25,8 +21,6 @@ STAGES = ((256, 1, 3), (512, 2, 2), (1024, 2, 1))
 
 #: Residual units in the last stage, which has no attention.
 LAST = 3
-
-OPTIONS = {"input": Option(224, range(64, 1025, 32))}
 
 
 class ResidualUnit(nn.Module):
@@ -155,10 +149,6 @@ class ResidualAttention(nn.Module):
         return self.head(self.avgpool(self.final(self.stage4(x))).flatten(1))
 
 
-def _adapt(input: int) -> Mapping[str, Any]:  # the option's own name
-    return {"preprocessing": replace(IMAGENET_224, input_size=(input, input))}
-
-
 @register_backbone(
     "residual_attention",
     first_conv="relu",
@@ -167,8 +157,8 @@ def _adapt(input: int) -> Mapping[str, Any]:  # the option's own name
     classifier="head",
     preprocessing=IMAGENET_224,
     citation=CITATION,
-    options=OPTIONS,
-    adapt=_adapt,
+    options=ANY_SIZE,
+    adapt=any_size,
 )
 def residual_attention(classes: int | None = None, *, input: int = 224) -> nn.Module:
     """Build Attention-56, 1,000 classes by default; no layer depends on the input's size."""

@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import resnet18 as torchvision_resnet18
 from torchvision.models import resnet50 as torchvision_resnet50
 
+from featx.backbones._any_size import ANY_SIZE, any_size
 from featx.backbones._registry import Weights, register_backbone
 from featx.backbones.vgg import IMAGENET_224
 
@@ -36,9 +37,11 @@ def _imagenet(file: str, digits: str, version: str) -> Weights:
     preprocessing=IMAGENET_224,
     citation=CITATION,
     weights={"imagenet": _imagenet("resnet18-f37072fd.pth", "f37072fd", "V1")},
+    options=ANY_SIZE,
+    adapt=any_size,
 )
-def resnet18(classes: int | None = None) -> nn.Module:
-    """Build ResNet-18, 1,000 classes by default."""
+def resnet18(classes: int | None = None, *, input: int = 224) -> nn.Module:
+    """Build ResNet-18, 1,000 classes by default; no layer depends on the input's size."""
     return torchvision_resnet18(weights=None, num_classes=classes or 1000)
 
 
@@ -54,8 +57,10 @@ def resnet18(classes: int | None = None) -> nn.Module:
         "imagenet": _imagenet("resnet50-0676ba61.pth", "0676ba61", "V1"),
         "imagenet-v2": _imagenet("resnet50-11ad3fa6.pth", "11ad3fa6", "V2"),
     },
+    options=ANY_SIZE,
+    adapt=any_size,
 )
-def resnet50(classes: int | None = None) -> nn.Module:
+def resnet50(classes: int | None = None, *, input: int = 224) -> nn.Module:
     """Build ResNet-50 with the stride in the 3 × 3 convolution (v1.5), 1,000 classes by default.
 
     The VGGFace2 releases in circulation are Caffe-style instead (stride in the first 1 × 1

@@ -139,12 +139,20 @@ def apply_filter(
             keep &= table[column].isin(values).to_numpy()
     if wanted.conflicting_labels == "drop":
         keep &= ~has_conflict(table).to_numpy()
+    if wanted.sample is not None:
+        keep &= _drawn(table, wanted.sample)
     if not keep.any():
         raise FeatxError(
             f"the filter ({wanted.model_dump(exclude_none=True)}) lets none of {len(table)} "
             "images through; widen it"
         )
     return samples.take(np.flatnonzero(keep))
+
+
+def _drawn(table: pd.DataFrame, share: float) -> np.ndarray:
+    """Return which pictures are of a share; a hash's first 48 bits are a number of [0, 2⁴⁸)."""
+    numbers = table["sha256"].str[:12].map(lambda digits: int(digits, 16))
+    return (numbers < share * 2**48).to_numpy(bool)
 
 
 def _has_label(table: pd.DataFrame, task: Task) -> np.ndarray:

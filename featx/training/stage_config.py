@@ -22,7 +22,8 @@ class Filter(Part):
 
     `age` is the first and last age in years; `gender` and `dataset` are lists of values;
     `conflicting_labels` ``drop`` leaves out images with a byte-identical twin of another label,
-    `outside_classes` ``drop`` those whose age lies in none of the stage's classes.
+    `outside_classes` ``drop`` those whose age lies in none of the stage's classes. `sample` is the
+    share of pictures taken, drawn by their bytes: the same pictures whatever else is filtered.
     """
 
     age: tuple[float, float] | None = None
@@ -30,6 +31,7 @@ class Filter(Part):
     dataset: tuple[str, ...] | None = None
     conflicting_labels: Literal["keep", "drop"] = "keep"
     outside_classes: Literal["refuse", "drop"] = "refuse"
+    sample: Share | None = None
 
     @field_validator("age")
     @classmethod

@@ -86,3 +86,12 @@ def test_no_way_is_told_in_a_line():
         grow("resnet50", parent, "resnet50")
     with pytest.raises(FeatxError, match="did you mean levi_hassner"):
         grow("levi_hassner_e2e", parent, "levi_hasner")
+
+
+def test_smaller_networks_grow_out_of_those_of_their_size(images):
+    parent = fine_tuned("levi_hassner:input=115")
+    network = grow("levi_hassner_e2e:input=115", parent, "levi_hassner:input=115")
+    smaller = images[:, :, :115, :115]
+    assert torch.equal(at(network, "other.fc2", smaller), at(parent, "fc2", smaller))
+    with pytest.raises(FeatxError, match="did you mean levi_hassner:input=115"):
+        grow("levi_hassner_e2e:input=115", fine_tuned("levi_hassner"), "levi_hassner")

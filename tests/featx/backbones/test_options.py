@@ -71,10 +71,10 @@ def test_what_is_wrong_is_told_in_one_line(text, told):
 
 
 def test_a_backbone_without_options_takes_none():
-    with pytest.raises(FeatxError, match="resnet50 has no options; leave out ':depth=2'"):
-        get_backbone("resnet50:depth=2")
-    with pytest.raises(FeatxError, match="did you mean resnet50"):
-        get_backbone("resnet5:depth=2")
+    with pytest.raises(FeatxError, match="vgg16 has no options; leave out ':depth=2'"):
+        get_backbone("vgg16:depth=2")
+    with pytest.raises(FeatxError, match="did you mean vgg16"):
+        get_backbone("vgg1:depth=2")
 
 
 def test_the_entry_follows_its_options(monkeypatch):
@@ -99,3 +99,36 @@ def test_the_entry_follows_its_options(monkeypatch):
     assert (entry.name, entry.last_conv) == ("stack:layers=3", "2")
     with torch.device("meta"):
         assert [len(create(name)) for name in ("stack", "stack:layers=3")] == [5, 3]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "agenet:input=128",
+        "levi_hassner:input=67",
+        "levi_hassner:input=115",
+        "levi_hassner_e2e:input=115",
+        "levi_hassner_no_embedding:input=131",
+        "residual_attention:input=64",
+        "resnet18:input=64",
+        "resnet50:input=96",
+    ],
+)
+def test_networks_take_images_of_the_size_that_is_asked_for(name):
+    entry = get_backbone(name)
+    assert entry.name == name
+    side = int(name.partition("input=")[2])
+    assert entry.preprocessing.input_size == (side, side)
+    assert create(name, 3)(torch.zeros(1, 3, side, side)).shape == (1, 3)
+
+
+def test_published_weights_are_given_images_of_the_size_that_is_asked_for():
+    usual, smaller = get_backbone("resnet18"), get_backbone("resnet18:input=64")
+    assert usual.weights["imagenet"].preprocessing.input_size == (224, 224)
+    assert smaller.weights["imagenet"].preprocessing.input_size == (64, 64)
+    assert smaller.weights["imagenet"].sha256 == usual.weights["imagenet"].sha256
+
+
+def test_a_smaller_frame_stays_in_proportion():
+    preprocessing = get_backbone("levi_hassner:input=115").preprocessing
+    assert preprocessing.frame == (130, 130)  # 115 · 256 / 227 = 129.7

@@ -289,3 +289,13 @@ def test_images_outside_the_classes_are_refused_or_dropped(tmp_path):
     kept = stage_samples(Stage.model_validate({**stage, "data": dropping}))
     assert kept.ages.tolist() == [1, 5, 13, 61, 99]
     assert kept.n_total == 12
+
+
+def test_a_sample_is_drawn_by_the_pictures_bytes(tmp_path):
+    numbers = np.random.default_rng(0).random(12)
+    hashes = [f"{int(number * 2**48):012x}".ljust(64, "0") for number in numbers]
+    samples = read_samples([folder(tmp_path / "one", sha256=hashes)])
+    kept = apply_filter(samples, Filter(sample=0.4))
+    assert kept.ages.tolist() == samples.ages[numbers < 0.4].tolist()
+    old = apply_filter(samples, Filter(sample=0.4, age=(30, 60)))
+    assert set(old.ages) == {age for age in kept.ages if age >= 30}
