@@ -198,7 +198,8 @@ def run_cross_dataset(
     if FOLD not in finished_folds(out, key):
         where = resolve_device(device)
         rows = np.arange(len(plan.test))
-        short = telling_shortage("the test set", "to use the network on it", where)
+        remedy = "to use the network on it; give another --device"
+        short = telling_shortage("the test set", remedy, where)
         with short, PixelStore(plan.test.files, loaded.preprocessing) as store:
             said = estimate(loaded, store, rows, task=plan.task, view=plan.view, device=where)
         table = pd.DataFrame(images[["image", "subject", "age"]]).assign(

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.experiment import experiment as command
+from experiments import own_head
 from experiments.cross_dataset import plan_cross_dataset, run_cross_dataset
 from experiments.experiment_file import read_experiment
 from experiments.measures import measures
@@ -255,6 +256,19 @@ def test_what_the_network_does_not_tell_is_told(sets):
         plan(sets, task="gender")
     with pytest.raises(FeatxError, match=r"elsewhere: none of \d+ images lies in one of the"):
         plan(sets, groups=("101-102", "103-104"))
+
+
+def test_too_little_memory_is_told(sets, monkeypatch):
+    def burst(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    planned = plan(sets, groups=GAPPED)
+    network = trained(sets, planned)
+    monkeypatch.setattr(own_head, "predict", burst)
+    with pytest.raises(FeatxError, match="the test set: this machine has too little memory to use"):
+        run_cross_dataset(planned, network, sets / "run", device="cpu")
+    monkeypatch.undo()
+    assert run_cross_dataset(planned, network, sets / "run", device="cpu")["folds"]["done"] == 1
 
 
 def test_finished_predictions_are_kept_unless_the_set_is_another(sets):

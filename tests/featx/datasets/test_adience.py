@@ -195,6 +195,9 @@ def test_every_row_of_the_official_files_is_accounted_for(official):
     }
     names = ["user_id", "face_id", "original_image"]
     assert table["image"].str.contains("#").tolist() == raw.duplicated(names).tolist()
+    once = table[~raw.duplicated(names).to_numpy() & (table["age_group"] != "")]
+    assert (len(table) - raw.duplicated(names).sum(), len(once)) == (19_370, 17_702)
+    assert (once["gender"] != "").sum() == 16_534
 
 
 @pytest.mark.real
