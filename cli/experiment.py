@@ -87,8 +87,10 @@ def run(
     command goes on after a kill. --dry-run says which rows could be run.
     """
     from experiments.experiment_file import read_experiment
+    from experiments.needs import missing_needs
     from experiments.paper_table import write_paper_table
-    from experiments.running import Settings, missing_needs, run_experiment
+    from experiments.running import run_experiment
+    from experiments.settings import Settings
 
     settled = read_experiment(name)
     if smoke:

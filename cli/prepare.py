@@ -104,16 +104,18 @@ def prepare(
 
     Writes images.csv, a row for every image whatever became of it; prepare.json, how it was made;
     and the crops, as PNG. Nothing is random, the seed is only recorded. -v names each image that
-    gives no crop.
+    gives no crop. --dry-run counts the labels too, by group, gender and fold.
     """
     from featx import preparation
     from featx.datasets import read_dataset
 
     settings = preparation.CropSettings(crop, size, margin, detector, max_pixels)
     table = read_dataset(dataset, path, without)
-    if dry_run:
+    to_do = int((table["status"] == "ok").sum())
+    if dry_run or not to_do:  # labels without pictures can be counted, and no more
         _print_summary(table)
-        to_do = int((table["status"] == "ok").sum())
+        _print_labels(table)
+    if dry_run:
         click.echo(f"would look at {to_do} images and write to {output}: {settings.describe()}")
         return
     with _Progress() as progress:
@@ -154,6 +156,15 @@ def _print_summary(table: pd.DataFrame) -> None:
     conflicts = conflicting(table)
     if conflicts:
         click.echo(f"  {conflicts} groups of byte-identical images have conflicting labels")
+
+
+def _print_labels(table: pd.DataFrame) -> None:
+    from featx.label_counts import label_counts
+
+    click.echo("labels, whatever became of the images:")
+    for label, counts in label_counts(table).items():
+        told = ", ".join(f"{value}: {number}" for value, number in counts.items())
+        click.echo(f"  {label}: {told}")
 
 
 class _Progress(contextlib.ExitStack):

@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from experiments.fold_networks import FoldWork, run_fold
 from experiments.fold_plan import EndToEnd, FoldMethod
+from experiments.run_record import network_record, task_record
 from featx import __version__
 from featx.cluster import run
 from featx.devices import resolve_device, spread_devices
-from featx.heads import GENDERS
 from featx.progress import tracking
-from featx.provenance import prepared
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import describe
 from featx.training.loop import SAVE_EVERY
@@ -29,7 +27,6 @@ from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK
 from featx.weights import LoadedNetwork
-from regress.evaluate import plain
 from regress.predictions import FORMAT, finished_folds
 from regress.publishing import publish, start_folder
 
@@ -148,10 +145,6 @@ def _publish(
 ) -> dict[str, Any]:
     stage = plan.target.stage
     samples = plan.target.data.train
-    task = {
-        "age": {"task": "age-group", "groups": list(stage.groups)} if stage.groups else {},
-        "gender": {"task": "gender", "groups": list(GENDERS)},
-    }[method.task]
     info = {
         "method": method.name,
         "layer": method.layer or "network",
@@ -160,21 +153,9 @@ def _publish(
         "protocol": plan.protocol,
         "seed": plan.seed,
         "split_hash": plan.split,
-        **task,
+        **task_record(method.task, stage.groups),
         "cascade": str(plan.cascade.file),
-        "features": {
-            "file": plan.cascade.file.name,
-            "provenance": {
-                "backbone": parent.backbone.name,
-                "weights": parent.weights,
-                "weights_sha256": parent.sha256,
-                "preprocessing": plain(asdict(parent.preprocessing)),
-                "mirror": True,
-                "view": method.view,
-                "fine_tuning": plain(parent.provenance),
-                "prepare": [prepared(Path(t) / "prepare.json") for t in stage.data.tables],
-            },
-        },
+        "features": network_record(parent, plan.cascade.file, method.view, stage.data.tables),
         "counts": {
             "total": samples.n_total,
             "evaluated": len(samples),

@@ -13,6 +13,7 @@ from featx.training.yaml_errors import refuse_own_fields, tell_errors
 from featx.training.yaml_lines import read_yaml
 from featx.training.yaml_part import Part
 from featx.views import View
+from regress.grouping import parse_groups
 
 FOLDER = Path(__file__).parent
 
@@ -30,6 +31,8 @@ Measure = Literal[
     "one_off",
     "one_off_mean_of_folds",
     "one_off_sd_of_folds",
+    "expected_exact",
+    "expected_one_off",
     "aabd",
     "mae_expected_value",
 ]
@@ -42,6 +45,32 @@ class Regression(Part):
     layer: str
     regressor: str
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TestedOn(Part):
+    """An image table that a network trained on others is tested on, every image of it.
+
+    Attributes
+    ----------
+    table : str
+        The prepared folder.
+    groups : tuple of str
+        The age groups of its labels, youngest first, also where the network tells other classes;
+        without them those that the network tells, or ages.
+    """
+
+    table: str
+    groups: tuple[str, ...] = ()
+
+    @field_validator("groups")
+    @classmethod
+    def _in_order(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        if groups:
+            try:
+                parse_groups(",".join(groups))
+            except FeatxError as error:
+                raise ValueError(str(error).removeprefix("--groups ")) from None
+        return groups
 
 
 class Row(Part):
@@ -62,6 +91,12 @@ class Row(Part):
         are averaged over, one of its target stage's `views`.
     ensemble : tuple of str or None
         In place of a cascade: the rows of this table whose probabilities are averaged.
+    part_of, dataset : str or None
+        In place of a cascade: of the predictions of another row of this table, a cascade's under a
+        protocol, those of one data set, by the name that its rows have.
+    tested_on : TestedOn or None
+        In place of a protocol: the cascade's last network, trained once on all of its own data, is
+        tested on another table.
     backbone, weights : str or None
         With `regression`, and in place of a cascade: a network as it is.
     folds : tuple of str or None
@@ -79,6 +114,9 @@ class Row(Part):
     task: Task = "age"
     view: View = "centre"
     ensemble: tuple[str, ...] | None = None
+    part_of: str | None = None
+    dataset: str | None = None
+    tested_on: TestedOn | None = None
     backbone: str | None = None
     weights: str | None = None
     regression: Regression | None = None
@@ -90,15 +128,30 @@ class Row(Part):
     @model_validator(mode="after")
     def _one_network(self) -> Row:
         own = self.backbone is not None and self.weights is not None
-        if [own, self.cascade is not None, self.ensemble is not None].count(True) != 1:
-            raise ValueError("give a cascade, or both backbone and weights, or an ensemble")
+        ways = (self.cascade, self.ensemble, self.part_of)
+        if [own, *(way is not None for way in ways)].count(True) != 1:
+            raise ValueError(
+                "give a cascade, or both backbone and weights, or an ensemble, or part_of"
+            )
+        if (self.part_of is None) != (self.dataset is None):
+            raise ValueError("part_of and dataset go together")
         if own and self.regression is None:
             raise ValueError("a network as it is needs a regression")
         if self.cascade and self.regression and self.after is None:
             raise ValueError("after: says which stage's network a regression takes of a cascade")
         if self.after is not None and self.cascade is None:
             raise ValueError("after: says where a cascade ends, and there is none")
+        if self.tested_on is not None:
+            if self.cascade is None or self.regression is not None:
+                raise ValueError("tested_on: only a cascade's network is tested on another table")
+            if {"protocol", "folds"} & self.model_fields_set:
+                raise ValueError("tested_on: such a row has no protocol and no folds")
         return self
+
+    @property
+    def of_rows(self) -> tuple[str, ...]:
+        """The rows that this one is made of: an ensemble's members, or the one it is a part of."""
+        return self.ensemble or ((self.part_of,) if self.part_of is not None else ())
 
 
 class Experiment(Part):
@@ -130,10 +183,25 @@ class Experiment(Part):
             if names.count(name) > 1:
                 raise ValueError(f"two rows are named {name!r}")
         for number, row in enumerate(rows):
-            for member in row.ensemble or ():
+            for member in row.of_rows:
                 if member not in names[:number]:
                     raise ValueError(f"{row.name}: there is no row {member!r} before it")
+                whole = rows[names.index(member)]
+                if row.part_of and (whole.cascade is None or whole.regression or whole.tested_on):
+                    raise ValueError(
+                        f"{row.name}: part_of: {member!r} is no cascade under a protocol"
+                    )
         return rows
+
+    @property
+    def name(self) -> str:
+        """As `read_experiment` takes it."""
+        own = self.file.parent.parent == FOLDER
+        return f"{self.file.parent.name}/{self.file.stem}" if own else str(self.file)
+
+    def row(self, name: str) -> Row:
+        """Return the row of a name."""
+        return next(row for row in self.rows if row.name == name)
 
 
 def experiment_names() -> list[str]:

@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 
 from experiments.fold_plan import FoldMethod
+from experiments.own_head import Estimate, beside_labels, estimate
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
 from featx.engine import Engine
 from featx.errors import FeatxError
-from featx.heads import Heads
 from featx.layers import resolve
 from featx.training.data import StageData, leave_out, names_tables, split_stage
-from featx.training.inference import BATCH, predict
+from featx.training.inference import BATCH
 from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
-from featx.training.samples import Samples, bounds, check_disjoint, label
+from featx.training.samples import Samples, check_disjoint
 from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage, start_preprocessing
 from featx.weights import LoadedNetwork, load_network
@@ -148,65 +148,30 @@ def _fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> None:
         begin = time.perf_counter()
         with telling_shortage(method.name, remedy, where.device):
             if method.spec:
-                estimate = _by_regressor(work, method, network, store, fold, where)
+                said = _by_regressor(work, method, network, store, fold, where)
             else:
-                estimate = _by_own_head(method, network, store, fold, where)
-        table = work.images.iloc[fold.test][["image", "subject", "age"]].assign(fold=fold.name)
-        if estimate.ages is not None:
-            table["predicted_age"] = estimate.ages
-        else:
-            assert estimate.probabilities is not None
-            names, probable = estimate.probabilities
-            guess = names[probable.argmax(1)]
-            if method.task == "gender":
-                table["gender"], table["predicted_gender"] = test.table["gender"].tolist(), guess
-            else:
-                middles = [sum(bounds(group)) / 2 for group in names]
-                true = label(test, middles, names.tolist())
-                table["age_group"], table["predicted_group"] = names[true.index], guess
+                said = estimate(
+                    network,
+                    store,
+                    fold.test,
+                    task=method.task,
+                    view=method.view,
+                    device=where.device,
+                )
+        table = work.images.iloc[fold.test][["image", "subject", "age"]].assign(
+            fold=fold.name, **beside_labels(test, said, method.task, said.groups)
+        )
         record = {
             "fold": fold.name,
             "key": work.key,
             "n_train": len(fold.train),
             "n_test": len(fold.test),
-            "report": plain({"network_sha256": network.sha256, **estimate.report}),
+            "report": plain({"network_sha256": network.sha256, **said.report}),
             "seconds": round(trained + time.perf_counter() - begin, 3),
         }
-        write_fold(work.out / "runs" / method.stem, table, record, estimate.probabilities)
+        write_fold(work.out / "runs" / method.stem, table, record, said.piece)
     if not work.keep_networks:
         (folder / NETWORK).unlink()
-
-
-@dataclass(frozen=True)
-class _Estimate:
-    """Ages in years, (n,), or None where classes are told; (classes, probabilities); a record."""
-
-    ages: np.ndarray | None
-    probabilities: tuple[np.ndarray, np.ndarray] | None
-    report: dict[str, Any]
-
-
-def _by_own_head(
-    method: FoldMethod, network: LoadedNetwork, store: PixelStore, fold: Fold, where: Processes
-) -> _Estimate:
-    heads = network.module.get_submodule(network.backbone.head)
-    assert isinstance(heads, Heads)
-    module = network.module.to(where.device)
-    given = predict(
-        module,
-        heads,
-        network.preprocessing,
-        store,
-        fold.test,
-        device=where.device,
-        view=method.view,
-    )[method.task]
-    spec = heads.of(method.task).spec
-    classes = np.array(spec.groups or spec.classes)
-    probable = None if given.probabilities is None else (classes, given.probabilities)
-    told = network.provenance
-    ages = None if spec.groups else given.ages
-    return _Estimate(ages, probable, {"epochs": told["epochs"], **told["last_epoch"]})
 
 
 def _by_regressor(
@@ -216,18 +181,19 @@ def _by_regressor(
     store: PixelStore,
     fold: Fold,
     where: Processes,
-) -> _Estimate:
+) -> Estimate:
     train = _features(network, method.layer, store, fold.train, where)
     regressor = make_regressor(method.spec, work.options, work.seed)
     ages = work.images["age"].to_numpy(float)
     groups = work.images["subject"].to_numpy(str)
     regressor.fit(train, ages[fold.train], groups=groups[fold.train])
     features = _features(network, method.layer, store, fold.test, where)
-    probable = None
+    classes, probable = None, None
     if hasattr(regressor, "predict_proba"):
-        probable = np.asarray(regressor.classes_, float), regressor.predict_proba(features)
-    report = getattr(regressor, "report_", {})
-    return _Estimate(np.asarray(regressor.predict(features), float), probable, report)
+        classes = np.asarray(regressor.classes_, float)
+        probable = np.asarray(regressor.predict_proba(features))
+    told = np.asarray(regressor.predict(features), float)
+    return Estimate(told, classes, probable, getattr(regressor, "report_", {}))
 
 
 def _features(

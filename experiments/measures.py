@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from regress import metrics
-from regress.expected_age import expected_ages, has_expected_ages
+from regress.expected_age import expected_ages, gapped_accuracy, has_expected_ages
+from regress.grouping import have_gaps
 from regress.predictions import TASKS, Run
 
 
@@ -55,6 +56,12 @@ def _of_classes(run: Run) -> dict[str, float]:
             f"{name}_mean_of_folds": mean,
             f"{name}_sd_of_folds": sd,
         }
-    if has_expected_ages(run) and table["age"].notna().all():
-        found["mae_expected_value"] = metrics.mae(table["age"], expected_ages(run))
+    if not has_expected_ages(run):
+        return found
+    ages = expected_ages(run)
+    if table["age"].notna().all():
+        found["mae_expected_value"] = metrics.mae(table["age"], ages)
+    if have_gaps(groups):
+        exact, near = gapped_accuracy(ages, true, groups)
+        found |= {"expected_exact": exact, "expected_one_off": near}
     return found

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.experiment_file import Experiment
-from experiments.running import Outcome, Settings
+from experiments.running import Outcome
+from experiments.settings import Settings
 from featx.atomic import write_json, writing
 
 _WORDS = {
@@ -25,6 +26,8 @@ _WORDS = {
     "one_off": "1-off",
     "one_off_mean_of_folds": "1-off, mean of folds",
     "one_off_sd_of_folds": "1-off, sd of folds",
+    "expected_exact": "exact by expected age",
+    "expected_one_off": "1-off by expected age",
     "aabd": "AABD (groups)",
     "mae_expected_value": "MAE of the expected value (years)",
 }
@@ -115,5 +118,5 @@ def _departures(settings: Settings) -> list[str]:
 def _number(measure: str, value: float | None) -> str:
     if value is None or value != value:
         return "-"
-    share = measure.startswith(("accuracy", "one_off"))
+    share = measure.startswith(("accuracy", "one_off", "expected_"))
     return f"{100 * value:.2f} %" if share else f"{value:.2f}"

@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from experiments.cross_dataset import plan_cross_dataset, run_cross_dataset
 from experiments.end_to_end import run_end_to_end
 from experiments.experiment_file import Experiment, Row
-from experiments.fold_plan import EndToEnd, FoldMethod, plan_end_to_end
+from experiments.fold_plan import FoldMethod, plan_end_to_end
 from experiments.measures import measures
-from experiments.smoke import first_fold, quick, shortened
-from featx.devices import resolve_device
+from experiments.needs import missing_needs, row_cascade, row_network
+from experiments.settings import Settings, slug
+from experiments.shared_stages import from_shared_stages, train_shared
+from experiments.smoke import first_fold, quick
 from featx.errors import FeatxError
 from featx.extraction import extract
-from featx.training.cascade import start_network
-from featx.training.cascade_file import Cascade, read_cascade
-from featx.training.planning import StagePlan, plan_stages, stage_key
-from featx.training.processes import Processes
-from featx.training.stage import NETWORK, run_stage
+from featx.training.planning import plan_stages
 from regress.ensemble import plan_ensemble, write_ensemble
 from regress.evaluate import evaluate, plan_methods
-from regress.predictions import read_run
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an experiment is run here.
-
-    Attributes
-    ----------
-    data : Path
-        The folder below which the rows' relative paths lie.
-    out : Path
-        Where everything goes; several experiments share trained stages there.
-    changes : tuple of str
-        Departures from the cascade files, as for ``featx finetune --set``; ``backbone`` and
-        ``weights`` hold for networks without a cascade too.
-    options : dict
-        Departures from the rows' options of regressors.
-    folds : tuple of str
-        Only these folds.
-    smoke : bool
-        One short epoch a stage, and one fold; see `experiments.smoke`.
-    """
-
-    data: Path
-    out: Path
-    changes: tuple[str, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
-    folds: tuple[str, ...] = ()
-    device: str = "auto"
-    jobs: int = 1
-    say: Callable[[str], None] = print
-    smoke: bool = False
+from regress.predictions import Run, read_run
+from regress.subset import write_subset
 
 
 @dataclass(frozen=True)
@@ -118,68 +84,24 @@ def run_experiment(
     return outcomes
 
 
-def missing_needs(experiment: Experiment, row: Row, settings: Settings) -> str:
-    """Say which of the things that a row names are not there, and how to come by them.
-
-    Where its cascade cannot be read, or does not take the changes, that is what is said.
-    """
-    try:
-        named = _named(experiment, row, settings)
-    except FeatxError as error:
-        return str(error)
-    missing = []
-    for path in named:
-        if path in experiment.needs and not (settings.data / path).exists():
-            missing.append(f"{settings.data / path} is not there ({experiment.needs[path]})")
-    return "; ".join(missing)
-
-
-def _named(experiment: Experiment, row: Row, settings: Settings) -> list[str]:
-    if row.ensemble:
-        return []
-    named = [row.regression.table] if row.regression else []
-    if row.cascade is None:
-        return [*named, _network(row, settings)[1]]
-    cascade = _cascade(row, experiment, settings)
-    tables = [table for stage in cascade.stages for table in stage.data.tables]
-    return [*named, cascade.weights, *tables]
-
-
-def _cascade(row: Row, experiment: Experiment, settings: Settings) -> Cascade:
-    assert row.cascade is not None
-    changes = (*row.changes, *settings.changes)
-    cascade = read_cascade(experiment.file.parent / row.cascade, changes)
-    names = [stage.name for stage in cascade.stages]
-    if row.after is not None and row.after not in names:
-        raise FeatxError(f"{experiment.file}: {row.name}: {row.cascade} has no stage {row.after}")
-    count = len(names) if row.after is None else 1 + names.index(row.after)
-    changed = {"file": settings.data / Path(row.cascade).name, "stages": cascade.stages[:count]}
-    cascade = cascade.model_copy(update=changed)
-    return shortened(cascade) if settings.smoke else cascade
-
-
-def _network(row: Row, settings: Settings) -> tuple[str, str]:
-    """Return backbone and weights of a network without a cascade."""
-    assert row.backbone is not None
-    assert row.weights is not None
-    given = dict(change.split("=", 1) for change in settings.changes if "=" in change)
-    return given.get("backbone", row.backbone), given.get("weights", row.weights)
-
-
 def _make(
     row: Row, experiment: Experiment, settings: Settings, members: Mapping[str, Path | None]
 ) -> Path:
     if row.ensemble:
         return _average(row, settings, members)
+    if row.part_of is not None:
+        return _part(row, experiment, settings, members)
+    if row.tested_on is not None:
+        return _test_elsewhere(row, experiment, settings)
     if row.regression is not None:
         return _regress(row, experiment, settings)
-    cascade = _cascade(row, experiment, settings)
+    cascade = row_cascade(row, experiment, settings)
     only = settings.folds or row.folds or ()
     whole = plan_end_to_end(cascade, row.protocol, only=only)  # proves all stages apart
-    plan = _from_shared_stages(first_fold(whole) if settings.smoke else whole, settings)
+    plan = from_shared_stages(first_fold(whole) if settings.smoke else whole, settings)
     # rows of one cascade look at other tasks or views of the same networks
     parts = (Path(str(row.cascade)).stem, *row.changes, row.after or "", row.protocol)
-    out = settings.out / "networks" / _slug(" ".join(parts))
+    out = settings.out / "networks" / slug(" ".join(parts))
     run_end_to_end(
         plan,
         out,
@@ -201,59 +123,66 @@ def _make(
 
 
 def _average(row: Row, settings: Settings, members: Mapping[str, Path | None]) -> Path:
-    assert row.ensemble is not None
-    folders = [members[name] for name in row.ensemble]
-    runs = [read_run(folder) for folder in folders if folder is not None]
-    if len(runs) < len(folders):
-        lacking = [name for name in row.ensemble if members[name] is None]
-        raise FeatxError(f"the ensemble lacks its rows {', '.join(lacking)}")
-    out = settings.out / "ensembles" / _slug(row.name)
-    write_ensemble(plan_ensemble(runs, row.name), out, resume=True)
+    out = settings.out / "ensembles" / slug(row.name)
+    write_ensemble(plan_ensemble(_runs(row, members), row.name), out, resume=True)
     return out
 
 
-def _from_shared_stages(plan: EndToEnd, settings: Settings) -> EndToEnd:
-    """Train the early stages where other rows find them too, and plan on from there."""
-    if not plan.early:
-        return plan
-    weights = _train(plan.cascade, plan.early, settings)
-    reduced = plan.cascade.model_copy(
-        update={
-            "backbone": plan.early[-1].backbone,
-            "weights": str(weights.absolute()),
-            "stages": plan.cascade.stages[len(plan.early) :],
-        }
+def _runs(row: Row, members: Mapping[str, Path | None]) -> list[Run]:
+    """Return the runs of the rows that a row is made of."""
+    lacking = [name for name in row.of_rows if members[name] is None]
+    if lacking:
+        raise FeatxError(f"{row.name} lacks its rows {', '.join(lacking)}")
+    folders = [members[name] for name in row.of_rows]
+    return [read_run(folder) for folder in folders if folder is not None]
+
+
+def _part(
+    row: Row, experiment: Experiment, settings: Settings, members: Mapping[str, Path | None]
+) -> Path:
+    (run,) = _runs(row, members)
+    (whole,) = row.of_rows
+    cascade = row_cascade(experiment.row(whole), experiment, settings)
+    images = plan_stages(cascade, split=0)[-1].data.train.table
+    chosen = images["dataset"] == row.dataset
+    if not chosen.any():
+        there = ", ".join(sorted(images["dataset"].unique()))
+        raise FeatxError(f"{whole} has no image of the data set {row.dataset}, but of {there}")
+    out = settings.out / "parts" / slug(row.name)
+    told = {"command": settings.command(experiment.name, [whole, row.name])}
+    write_subset(run, images.loc[chosen, "image"].tolist(), str(row.dataset), out, told=told)
+    return out
+
+
+def _test_elsewhere(row: Row, experiment: Experiment, settings: Settings) -> Path:
+    assert row.tested_on is not None
+    plan = plan_cross_dataset(
+        row_cascade(row, experiment, settings),
+        settings.data / row.tested_on.table,
+        groups=row.tested_on.groups,
+        task=row.task,
+        view=row.view,
     )
-    only = [fold.name for fold in plan.folds]
-    return plan_end_to_end(reduced, plan.protocol, only=only)
-
-
-def _train(cascade: Cascade, plans: Sequence[StagePlan], settings: Settings) -> Path:
-    """Train some stages, each in a folder named by all that determines it; return the network."""
-    network = start_network(cascade)
-    where = Processes(0, 1, resolve_device(settings.device))
-    folder = settings.out
-    for plan in plans:
-        key = stage_key(plan, network)
-        folder = settings.out / "stages" / f"{plan.stage.name}-{key[:12]}"
-        settings.say(f"  stage {plan.stage.name} -> {folder}")
-        network = run_stage(plan, network, folder, where, resume=True, progress=True)
-    return folder / NETWORK
+    network = train_shared(plan.cascade, plan.stages, settings)
+    out = settings.out / "cross_dataset" / slug(row.name)
+    told = {"command": settings.command(experiment.name, [row.name])}
+    run_cross_dataset(plan, network, out, device=settings.device, told=told)
+    return out
 
 
 def _regress(row: Row, experiment: Experiment, settings: Settings) -> Path:
     wanted = row.regression
     assert wanted is not None
     if row.cascade is not None:
-        cascade = _cascade(row, experiment, settings)
+        cascade = row_cascade(row, experiment, settings)
         plans = plan_stages(cascade)
         backbone = plans[-1].backbone
-        weights = str(_train(cascade, plans, settings))
+        weights = str(train_shared(cascade, plans, settings))
     else:
-        backbone, weights = _network(row, settings)
+        backbone, weights = row_network(row, settings)
         beside = settings.data / weights
         weights = str(beside) if beside.exists() else weights
-    out = settings.out / "regressions" / _slug(row.name)
+    out = settings.out / "regressions" / slug(row.name)
     features = out / "features.h5"
     extract(
         settings.data / wanted.table,
@@ -285,7 +214,3 @@ def _left(folder: Path) -> str:
     reasons = sorted(set(folds["failed"].values()))
     failed = f", {len(folds['failed'])} failed: {reasons[0]}" if reasons else ""
     return f"{folds['done']} of {folds['planned']} folds{failed}"
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from featx import __version__
 from featx.errors import FeatxError
+from regress.expected_age import told_classes
 from regress.naming import display_names
 from regress.predictions import FORMAT, TASKS, Run, finished_folds, write_fold
 from regress.probabilities import has_probabilities, probabilities_sha256, read_probabilities
@@ -69,9 +70,10 @@ class Ensemble:
 def plan_ensemble(runs: Sequence[Run], name: str | None = None) -> Ensemble:
     """Average the class probabilities of some runs, each weighing the same.
 
-    An age is the expected value of the mean probabilities, an age group or a gender the class with
-    the largest, the first of equals. Rows are lined up by image. Abdolrashidi et al. (2020), "Age
-    and gender prediction from face images using attentional convolutional network", section III C.
+    An age is the expected value of the mean probabilities, an age group or a gender what they tell
+    by `regress.expected_age.told_classes`. Rows are lined up by image. Abdolrashidi et al. (2020),
+    "Age and gender prediction from face images using attentional convolutional network", section
+    III C.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ def plan_ensemble(runs: Sequence[Run], name: str | None = None) -> Ensemble:
         axis=0,
     )
     task, classes = TASKS[runs[0].task], given[0].classes
-    guess = classes[mean.argmax(axis=1)] if task.classes else mean @ classes
+    guess = told_classes(mean, classes, runs[0].groups) if task.classes else mean @ classes
     table = first.assign(**{task.guess: guess}).reset_index()[list(task.columns)]
     return Ensemble(tuple(runs), name or _name(runs), table, classes, mean, planned)
 

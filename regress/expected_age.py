@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from featx.errors import FeatxError, unknown
-from regress.grouping import group_bounds, group_of
+from regress.grouping import group_bounds, group_of, nearest_group
 from regress.predictions import Run
 from regress.probabilities import has_probabilities, read_probabilities
 
@@ -55,10 +55,42 @@ def expected_ages(run: Run) -> pd.Series:
         ages = run.predictions["predicted_age"].to_numpy(float)
     else:
         given = read_probabilities(run)
-        named = given.classes.dtype.kind == "U"
-        years = group_bounds(given.classes).mean(axis=1) if named else given.classes
-        ages = given.values @ years
+        ages = given.values @ class_years(given.classes)
     return pd.Series(ages, pd.Index(run.predictions["image"]), name="expected_age")
+
+
+def class_years(classes: np.ndarray) -> np.ndarray:
+    """Return each class's age in years, float64 (k,): its own, or the middle of a named group."""
+    named = classes.dtype.kind == "U"
+    return group_bounds(classes).mean(axis=1) if named else classes.astype(float)
+
+
+def told_classes(
+    probabilities: np.ndarray, classes: np.ndarray, groups: Sequence[str]
+) -> np.ndarray:
+    """Return which of some groups class probabilities tell.
+
+    Where the classes are the groups, that is the likeliest, the first of equals. A network may
+    have been trained to tell other classes than those it is tested on: then it is the group
+    nearest to the expected age, as `regress.grouping.nearest_group` has it.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray, shape (n, k)
+        Each row sums to 1.
+    classes : numpy.ndarray, shape (k,)
+        Years, or names.
+    groups : sequence of str
+        Those asked for, youngest first; of genders only where they are the classes.
+
+    Returns
+    -------
+    numpy.ndarray of str, shape (n,)
+    """
+    names = np.array(groups)
+    if classes.tolist() == list(groups):
+        return names[probabilities.argmax(axis=1)]
+    return names[nearest_group(probabilities @ class_years(classes), groups)]
 
 
 def gapped_accuracy(

@@ -63,19 +63,15 @@ def into_groups(run: Run, groups: tuple[str, ...]) -> Run:
     table = run.predictions
     if run.groups:
         true, guess = (group_bounds(table[name]) for name in run.columns)
+        nearest = _nearest(guess, groups, 0)
     else:
         true = np.repeat(np.floor(table["age"].to_numpy(float))[:, None], 2, axis=1)
-        guess = np.repeat(table["predicted_age"].to_numpy(float)[:, None], 2, axis=1)
+        nearest = nearest_group(table["predicted_age"], groups)
     bounds = group_bounds(groups)
     holding = (true[:, None, 0] >= bounds[None, :, 0]) & (true[:, None, 1] <= bounds[None, :, 1])
     inside = holding.any(axis=1)
     if not inside.any():
         raise FeatxError(f"{run.folder}: no image is in one of the groups {', '.join(groups)}")
-    # a predicted 20.7 is still 20 years: a group of ages ends where the next year begins
-    ends = bounds[None, :, 1] + (0 if run.groups else 1)
-    below, above = bounds[None, :, 0] - guess[:, None, 1], guess[:, None, 0] - ends
-    within = (below <= 0) & ((above <= 0) if run.groups else (above < 0))
-    nearest = np.where(within, -1.0, np.maximum(below, above)).argmin(axis=1)
     names = np.array(groups)
     kept = pd.DataFrame(
         {
@@ -121,6 +117,26 @@ def group_of(ages: ArrayLike, groups: Sequence[str]) -> np.ndarray:
     bounds = group_bounds(groups)
     inside = (years >= bounds[:, 0]) & (years <= bounds[:, 1])
     return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+
+
+def nearest_group(ages: ArrayLike, groups: Sequence[str]) -> np.ndarray:
+    """Return the place in `groups` of the one that holds each age or is nearest to it: int64 (n,).
+
+    An age counts by its completed years, and is as far from a group as from the first day of it or
+    from that after its last; of two groups that are equally near it is the younger.
+    """
+    years = np.asarray(ages, float)
+    # a predicted 20.7 is still 20 years: a group of ages ends where the next year begins
+    return _nearest(np.repeat(years[:, None], 2, axis=1), groups, 1)
+
+
+def _nearest(spans: np.ndarray, groups: Sequence[str], year: int) -> np.ndarray:
+    """Return the nearest group of each span of ages; `year` is the length of a group's last."""
+    bounds = group_bounds(groups)
+    ends = bounds[None, :, 1] + year
+    below, above = bounds[None, :, 0] - spans[:, None, 1], spans[:, None, 0] - ends
+    within = (below <= 0) & ((above < 0) if year else (above <= 0))
+    return np.where(within, -1.0, np.maximum(below, above)).argmin(axis=1)
 
 
 def have_gaps(groups: Sequence[str]) -> bool:

@@ -203,6 +203,8 @@ def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
 def regress_command(run: Run) -> str:
     """Return the command that makes a run again."""
     info = run.info
+    if "command" in info:
+        return shlex.join(info["command"])
     if "members" in info:
         words = ["featx", "ensemble", *(member["folder"] for member in info["members"])]
         return shlex.join([*words, "--name", run.method, "-o", str(run.folder)])

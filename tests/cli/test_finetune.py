@@ -214,9 +214,9 @@ def test_too_little_memory_outside_of_the_steps(featx, made, monkeypatch, place)
 
 
 def test_too_little_memory_for_a_folds_predictions(featx, made, monkeypatch):
-    from experiments import fold_networks
+    from experiments import own_head
 
-    burst(monkeypatch, fold_networks, "predict", SHORTAGES[2])
+    burst(monkeypatch, own_head, "predict", SHORTAGES[2])
     code, _, err = finetune(featx, made, "--protocol", "kfold:2")
     assert code == 1
     assert "too little memory to use its network; run fewer folds at once (--jobs" in err

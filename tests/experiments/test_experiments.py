@@ -10,7 +10,8 @@ from cli.experiment import experiment as command
 from experiments import fold_networks
 from experiments.experiment_file import FOLDER, experiment_names, read_experiment
 from experiments.measures import measures
-from experiments.running import Settings, run_experiment
+from experiments.running import run_experiment
+from experiments.settings import Settings
 from featx.backbones import get_backbone
 from featx.errors import FeatxError
 from featx.training.cascade_file import read_cascade
@@ -68,8 +69,10 @@ def test_every_experiment_can_be_read_and_so_can_its_cascades(name):
     for row in experiment.rows:
         assert set(row.paper) <= set(experiment.columns)
         named = [row.regression.table] if row.regression else []
-        if row.ensemble:
+        if row.of_rows:
             continue
+        if row.tested_on:
+            named.append(row.tested_on.table)
         if row.cascade:
             cascade = read_cascade(experiment.file.parent / row.cascade, row.changes)
             get_backbone(cascade.backbone)
@@ -214,7 +217,14 @@ def test_unknown_names(table):
 
 
 @pytest.mark.parametrize(
-    "name", ["agenet/table4", "attentional/recipe", "cross_modal/utkface", "multi_task/utkface"]
+    "name",
+    [
+        "agenet/table4",
+        "agenet/table5",
+        "attentional/recipe",
+        "cross_modal/utkface",
+        "multi_task/utkface",
+    ],
 )
 def test_a_smoke_run_takes_every_row_to_its_end(tmp_path, name):
     out = tmp_path / "out"
@@ -222,3 +232,5 @@ def test_a_smoke_run_takes_every_row_to_its_end(tmp_path, name):
     assert result.exit_code == 0, result.output
     told = json.loads((out / f"{name.split('/')[1]}.json").read_text())
     assert all(0 <= row["measures"]["accuracy"] <= 1 for row in told["rows"]), told["rows"]
+    # the file's first column is what the table is of
+    assert all(read_experiment(name).columns[0] in row["measures"] for row in told["rows"])

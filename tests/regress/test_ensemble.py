@@ -54,6 +54,22 @@ def rows_of(run):
     return run.predictions["image"].str[1:].astype(int).to_numpy()
 
 
+def test_networks_of_other_classes_than_those_asked_for_tell_the_group_of_the_mean_age(tmp_path):
+    rng = np.random.default_rng(0)
+    true, probable = rng.choice(GROUPS, 40), [draw_probabilities(40, k, 4) for k in (0, 1)]
+    runs = [
+        write_run(
+            tmp_path / f"m{k}", true, true, classes=AGES, probabilities=own, method=f"net {k}"
+        )
+        for k, own in enumerate(probable)
+    ]
+    told = plan_ensemble(runs).table
+    ages = (np.mean(probable, axis=0) @ np.array(AGES))[rows_of(runs[0])]
+    # the middles of the gaps of GROUPS: 13 to 15 and 21 to 25
+    expected = np.array(GROUPS)[np.digitize(ages, [14, 23], right=True)]
+    assert told["predicted_group"].tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("task", ["age", "age-group", "gender"])
 def test_it_is_the_mean_of_its_members_image_by_image(tmp_path, task):
     runs, mean = members(tmp_path, task)

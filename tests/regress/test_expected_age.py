@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from featx.errors import FeatxError
 from regress import metrics
 from regress.compare_groups import compare_groups
-from regress.expected_age import expected_ages, gapped_accuracy, has_expected_ages
-from regress.grouping import group_bounds, group_of, have_gaps, into_groups
+from regress.expected_age import (
+    expected_ages,
+    gapped_accuracy,
+    has_expected_ages,
+    told_classes,
+)
+from regress.grouping import group_bounds, group_of, have_gaps, into_groups, nearest_group
 from regress.predictions import GENDERS, Run
 from regress.report.formats import NOTHING
 from regress.report.group_tables import group_ranking, terminal_groups
@@ -107,6 +112,31 @@ def test_gapped_accuracy_by_search(pairs):
     assert found[0] == pytest.approx(np.mean([inside(a, k) for a, k in pairs]))
     near = [any(inside(a, k + step) for step in (-1, 0, 1)) for a, k in pairs]
     assert found[1] == pytest.approx(np.mean(near))
+
+
+@given(st.lists(st.floats(-5, 120), min_size=1, max_size=30))
+def test_the_nearest_group_by_search(ages):
+    def distance(age, first, last):
+        return 0 if first <= age < last + 1 else max(first - age, age - last - 1)
+
+    spans = [tuple(map(int, name.split("-"))) for name in ADIENCE]
+    for age, found in zip(ages, nearest_group(ages, ADIENCE), strict=True):
+        holding = [k for k, (first, last) in enumerate(spans) if first <= age < last + 1]
+        away = [distance(age, *span) for span in spans]
+        assert [found] == holding or (not holding and found == away.index(min(away)))
+
+
+def test_a_network_of_other_classes_tells_the_group_nearest_to_its_expected_age():
+    bins = np.array(["0-2", "3-6", "30-39", "60-99"])  # middles 1, 4.5, 34.5 and 79.5
+    probable = np.array(
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 1, 0], [0, 0, 0.9, 0.1]]
+    )
+    told = told_classes(probable, bins, ADIENCE)
+    assert told.tolist() == ["0-2", "4-6", "15-20", "25-32", "38-43"]  # 1, 4.5, 17.75, 34.5, 39
+    years = np.array([1.0, 4.5, 34.5, 79.5])
+    assert told_classes(probable, years, ADIENCE).tolist() == told.tolist()
+    own = told_classes(np.array([[0.4, 0.35, 0.25]]), np.array(GROUPS), GROUPS)
+    assert own.tolist() == [GROUPS[0]]  # the likeliest, though the expected age is nearer another
 
 
 def test_without_gaps_it_is_the_accuracy_of_the_groups_of_the_ages():
