@@ -47,9 +47,11 @@ def _part_of_range(span: Range, tried: list[float], fraction: float) -> Range:
     low: float = back(max(ends[0], scale(min(tried)) - reach))
     high: float = back(min(ends[1], scale(max(tried)) + reach))
     if span.whole:
-        low = min(math.ceil(low), min(tried) - 1)
-        high = max(math.floor(high), max(tried) + 1)
-    low, high = max(low, span.low), min(high, span.high)  # back from a scale is not exact
+        low, high = math.ceil(low), math.floor(high)
+    step = 1 if span.whole else 0
+    # the way to a scale and back is not exact
+    low = max(span.low, min(low, min(tried) - step))
+    high = min(span.high, max(high, max(tried) + step))
     return span.model_copy(update={"low": low, "high": high}) if low < high else span
 
 

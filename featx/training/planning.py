@@ -22,7 +22,7 @@ from featx.training.data import (
     stage_labels,
     stage_samples,
 )
-from featx.training.rehearsal import check_enough, check_structure, check_unlock
+from featx.training.rehearsal import check_enough, check_unlock
 from featx.training.stage_config import Stage
 from featx.weights import LoadedNetwork, check_weights
 
@@ -78,8 +78,8 @@ def plan_stages(
     ------
     FeatxError
         If the weights are not there, a stage's tables cannot be read, its filter or split leaves
-        nothing, its classes do not cover its images, no image gets through its network, that has
-        no module to unlock of that name, or its images are too few for batch normalisation.
+        nothing, its classes do not cover its images, its network cannot be built or has no
+        module to unlock of that name, or its images are too few for batch normalisation.
     """
     check_weights(cascade.backbone, cascade.weights_found)
     plans = []
@@ -101,7 +101,6 @@ def plan_stages(
         # told now rather than after hours of other stages
         stage_labels(resolved, parts, specs)
         try:
-            check_structure(backbone, specs)
             check_unlock(backbone, specs, stage.unlock)
             check_enough(backbone, specs, stage.unlock, len(parts.train), processes)
         except FeatxError as error:

@@ -33,39 +33,20 @@ def _outline(backbone: str, specs: tuple[HeadSpec, ...]) -> nn.Module:
     Raises
     ------
     FeatxError
-        If its structure is impossible: of the shapes that would have to meet, two differ.
+        If its structure is impossible: its layers leave nothing of an image, or do not fit one
+        another.
     """
     try:
         with torch.device("meta"):
             network = create(backbone)
             attach_heads(network, get_backbone(backbone), specs)
     except _IMPOSSIBLE as error:
-        raise FeatxError(f"{backbone} cannot be built: {_first_line(error)}") from None
-    return network
-
-
-def check_structure(backbone: str, specs: Sequence[HeadSpec]) -> None:
-    """See whether an image gets through a stage's network.
-
-    Raises
-    ------
-    FeatxError
-        If the network cannot be built, or its layers leave nothing of the image, or do not fit one
-        another.
-    """
-    network = _outline(backbone, tuple(specs))
-    height, width = get_backbone(backbone).preprocessing.input_size
-    try:
-        with torch.inference_mode():
-            network(torch.zeros(1, 3, height, width, device="meta"))
-    except _IMPOSSIBLE as error:
+        height, width = get_backbone(backbone).preprocessing.input_size
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise FeatxError(
-            f"no image of {height} by {width} gets through {backbone}: {_first_line(error)}"
+            f"{backbone} cannot be built for images of {height} by {width}: {reason}"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return network
 
 
 def check_memory(
@@ -109,7 +90,7 @@ def check_unlock(backbone: str, specs: Sequence[HeadSpec], what: str) -> None:
     Raises
     ------
     FeatxError
-        As `featx.training.unlocking.unlock`.
+        As `featx.training.unlocking.unlock`, or if the network cannot be built.
     """
     unlock(_outline(backbone, tuple(specs)), get_backbone(backbone), what)
 

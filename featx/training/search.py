@@ -91,6 +91,8 @@ def run_search(
     parent = None if changes_start(search, cascade, number) else start_network(cascade)
     if number:
         parent = run_cascade(cascade, plans[:number], out, processes, resume=True, say=say)
+    for state in (out / "trials").rglob(STATE):  # of trials that were killed: they begin anew
+        state.unlink()
     setting = _Setting(cascade, number, parent, out, processes, say)
     trials: dict[str, list[FrozenTrial]] = {}
     best: tuple[float, dict[str, Value]] | None = None
@@ -123,7 +125,7 @@ def _run_phase(setting: _Setting, phase: SettledPhase, study: optuna.Study, spac
     if missing <= 0:
         return
     if phase.name:
-        setting.say(f"{phase.name}: {missing} trials of up to {phase.epochs} epochs, {phase.sampler}")
+        setting.say(f"{phase.name}: {missing} to be trained, {phase.sampler}")
     if phase.around:
         for key, values in space.items():
             setting.say(f"{phase.name}: {key}: {in_words(values)}")

@@ -118,7 +118,16 @@ class Search(Part):
     @field_validator("space", mode="before")
     @classmethod
     def _tuples(cls, given: object) -> object:
-        return {k: _tuple(v) for k, v in given.items()} if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        for key, values in given.items():
+            for value in values if isinstance(values, list) else ():
+                if not all(map(_plain, value) if isinstance(value, list) else [_plain(value)]):
+                    raise ValueError(
+                        f"{key}: {value!r} is no value; give numbers, words, truths or lists of "
+                        "them"
+                    )
+        return {key: _tuple(values) for key, values in given.items()}
 
     @property
     def settled(self) -> tuple[SettledPhase, ...]:
@@ -182,6 +191,10 @@ def outline(search: Search) -> list[str]:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, int | float | str)
 
 
 def _tuple(values: object) -> object:

@@ -89,6 +89,7 @@ def grid_size(space: Space) -> int:
 def in_words(values: Values | Range) -> str:
     """Return values as a person reads them."""
     if isinstance(values, Range):
+        form = "d" if values.whole else ".6g"
         scale = ", logarithmic" if values.log else ""
-        return f"{values.low:.6g} to {values.high:.6g}{scale}"
+        return f"{values.low:{form}} to {values.high:{form}}{scale}"
     return ", ".join(str(label(value)) for value in values)

@@ -32,7 +32,7 @@ def open_storage(search: Search, out: Path, resume: bool) -> JournalStorage:
     if journal.exists() and not resume:
         raise FeatxError(f"{out} holds an earlier search; add --resume, or give another -o")
     out.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is told by its reason
     storage = JournalStorage(JournalFileBackend(str(journal)))
     for study in storage.get_all_studies():
         if study.user_attrs.get("search", _described(search)) != _described(search):

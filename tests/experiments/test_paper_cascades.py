@@ -14,7 +14,7 @@ from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
-from featx.training.rehearsal import check_structure
+from featx.training.rehearsal import check_unlock
 from featx.training.search_changes import changes, searched
 from featx.training.search_file import read_search
 from featx.training.search_space import grid
@@ -94,4 +94,4 @@ def test_agenets_search_over_structures():
         changed = read_cascade(cascade.file, changes(cascade, number, settings))
         head = changed.stages[number].head
         middles, names = head.class_values(np.array([]))
-        check_structure(changed.backbone, [HeadSpec("softmax", middles, names, head.hidden)])
+        check_unlock(changed.backbone, [HeadSpec("softmax", middles, names, head.hidden)], "all")
