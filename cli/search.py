@@ -30,13 +30,18 @@ def search(
 ) -> None:
     """Search a stage's settings as the YAML file SEARCH says, by the lowest validation loss.
 
+    The options of its backbone are settings too, and a file may have phases, each around the best
+    settings of the one before; --dry-run tells them, the models to be trained and the space.
+
     Writes trials.csv, TensorBoard's HParams, and best.yaml: the cascade with the best settings.
     --seed, where given, replaces the file's, which is the sampler's.
     """
     from featx.devices import resolve_device
     from featx.training.processes import Processes
     from featx.training.search import run_search
-    from featx.training.search_file import read_search
+    from featx.training.search_changes import searched
+    from featx.training.search_file import outline, read_search
+    from featx.training.search_space import label
 
     settled = read_search(search)
     if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
@@ -44,14 +49,11 @@ def search(
             raise click.BadParameter("give 0 or more", param_hint="--seed")
         settled = settled.model_copy(update={"seed": seed})
     if dry_run:
-        for key, values in settled.space.items():
-            click.echo(f"{key}: {values}")
-        click.echo(
-            f"{settled.sampler}, {settled.trials or 'all'} trials of {settled.epochs} epochs -> "
-            f"{output}"
-        )
+        searched(settled)
+        click.echo("\n".join(outline(settled)))
+        click.echo(f"-> {output}")
         return
     alone = Processes(0, 1, resolve_device(device))
     best = run_search(settled, output, alone, resume=resume, say=click.echo)
-    click.echo(f"best: {', '.join(f'{key} {value}' for key, value in best.items())}")
+    click.echo(f"best: {', '.join(f'{key} {label(value)}' for key, value in best.items())}")
     click.echo(f"written to {output / 'best.yaml'}")

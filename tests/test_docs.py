@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from featx.training import cascade_file, head_config, stage_config
+from featx.training import cascade_file, head_config, search_file, stage_config
 from featx.training.losses import KIND_OF_LOSS
 
 ROOT = Path(__file__).parent.parent
@@ -21,22 +21,32 @@ PARTS = (
     stage_config.Augmentation,
     stage_config.Stage,
 )
+SEARCH_PARTS = (search_file.Search, search_file.Phase, search_file.Around)
 
 
 def test_the_examples_can_be_read(tmp_path):
-    from featx.training.search_file import read_search
-
-    cascade, search = re.findall(r"```yaml\n(.*?)```", CASCADES, re.DOTALL)
+    cascade, *searches = re.findall(r"```yaml\n(.*?)```", CASCADES, re.DOTALL)
     (tmp_path / "cascade.yaml").write_text(cascade)
-    (tmp_path / "search.yaml").write_text(search)
     assert cascade_file.read_cascade(tmp_path / "cascade.yaml").backbone == "mobilefacenet"
-    assert len(read_search(tmp_path / "search.yaml").space) == 2
+    read = []
+    for text in searches:
+        (tmp_path / "search.yaml").write_text(text)
+        read.append(search_file.read_search(tmp_path / "search.yaml"))
+    assert [(len(search.space), len(search.settled)) for search in read] == [(2, 1), (4, 2)]
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_key_is_documented(part):
     for key in part.model_fields:
         assert re.search(rf"[`.]{key}\b", CASCADES), f"{part.__name__}.{key}"
+
+
+@pytest.mark.parametrize("part", SEARCH_PARTS)
+def test_every_key_of_a_search_is_documented(part):
+    section = CASCADES.partition("## Search")[2]
+    for key, told in part.model_fields.items():
+        if not told.exclude:
+            assert re.search(rf"\b{key}\b", section), f"{part.__name__}.{key}"
 
 
 def test_every_loss_is_documented():

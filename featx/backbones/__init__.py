@@ -24,6 +24,7 @@ from featx.backbones._registry import (
     get_backbone,
     list_backbones,
     register_backbone,
+    with_options,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "resnet",
     "senet",
     "vgg",
+    "with_options",
 ]

@@ -73,18 +73,38 @@ def read_options(backbone: str, text: str, options: Mapping[str, Option]) -> dic
                 f"backbone {backbone}: {part!r} is no option; write {backbone}:"
                 + ",".join(f"{known}={option.default}" for known, option in options.items())
             )
-        if name not in options:
-            raise unknown(f"option of backbone {backbone}", name, options)
         if name in given:
             raise FeatxError(f"backbone {backbone}: {name} is given twice; give it once")
-        value = options[name].read(wanted)
-        if value is None:
-            raise FeatxError(
-                f"backbone {backbone}: {name}={wanted} is not possible; "
-                f"give {options[name].describe()}"
-            )
-        given[name] = value
+        given[name] = read_option(backbone, name, wanted, options)
     return {name: given.get(name, option.default) for name, option in options.items()}
+
+
+def read_option(backbone: str, name: str, text: str, options: Mapping[str, Option]) -> Value:
+    """Read the value of one option.
+
+    Parameters
+    ----------
+    backbone : str
+        The name before the colon.
+    name, text : str
+        Of the option, and its value.
+    options : mapping of str to Option
+        Those that the backbone has.
+
+    Raises
+    ------
+    FeatxError
+        If there is no such option (near matches are named), or the value is malformed or out of
+        range.
+    """
+    if name not in options:
+        raise unknown(f"option of backbone {backbone}", name, options)
+    value = options[name].read(text)
+    if value is None:
+        raise FeatxError(
+            f"backbone {backbone}: {name}={text} is not possible; give {options[name].describe()}"
+        )
+    return value
 
 
 def full_name(backbone: str, values: Mapping[str, Value], options: Mapping[str, Option]) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from featx.backbones._options import Option, full_name, read_options
-from featx.errors import unknown
+from featx.backbones._options import Option, Value, full_name, read_option, read_options
+from featx.errors import FeatxError, unknown
 
 #: Builds a network in its initial state; the argument is the number of classes of its classifier,
 #: None for the architecture's own default (or for no classifier, where it is optional). Options
@@ -224,6 +224,32 @@ def _resized(weights: Mapping[str, Weights], wanted: Preprocessing) -> Mapping[s
     return {
         n: replace(each, preprocessing=resized(each.preprocessing)) for n, each in weights.items()
     }
+
+
+def with_options(name: str, changes: Mapping[str, Value]) -> str:
+    """Return a backbone's name with some of its options changed and the others as they were.
+
+    Parameters
+    ----------
+    name : str
+        As `get_backbone` takes it.
+    changes : mapping of str to int or str
+        Options of the backbone and their new values.
+
+    Raises
+    ------
+    FeatxError
+        As `get_backbone`.
+    """
+    entry = get_backbone(name)
+    base, colon, text = name.partition(":")
+    if changes and not entry.options:
+        raise FeatxError(f"backbone {base} has no options, so that {next(iter(changes))} is none")
+    given = read_options(base, text, entry.options) if colon else {}
+    values = {option: given.get(option, each.default) for option, each in entry.options.items()}
+    for option, value in changes.items():
+        values[option] = read_option(base, option, str(value), entry.options)
+    return full_name(base, values, entry.options)
 
 
 def create(name: str, classes: int | None = None) -> nn.Module:

@@ -78,8 +78,8 @@ def plan_stages(
     ------
     FeatxError
         If the weights are not there, a stage's tables cannot be read, its filter or split leaves
-        nothing, its classes do not cover its images, its network has no module to unlock of that
-        name, or its images are too few for batch normalisation.
+        nothing, its classes do not cover its images, its network cannot be built or has no
+        module to unlock of that name, or its images are too few for batch normalisation.
     """
     check_weights(cascade.backbone, cascade.weights_found)
     plans = []

@@ -1,18 +1,23 @@
 """The paper's networks through its cascade files as they stand, two steps a stage on a CPU."""
 
+import itertools
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from experiments.experiment_file import FOLDER
+from featx.heads import HeadSpec
 from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
-from featx.training.search import _changes, _grid, _stage_number
+from featx.training.rehearsal import check_unlock
+from featx.training.search_changes import changes, searched
 from featx.training.search_file import read_search
+from featx.training.search_space import grid
 from tests.featx.training.made_faces import make_folder
 
 CASCADES = FOLDER / "cascaded_finetuning" / "cascades"
@@ -59,19 +64,34 @@ def test_two_steps_a_stage(tmp_path, backbone, mode):
     assert bool(body) == (mode == "mode_c_utkface")
 
 
-@pytest.mark.parametrize(
-    "path", sorted(CASCADES.parent.glob("searches/*.yaml")), ids=lambda p: p.stem
-)
-def test_the_papers_grid(path):
-    search = read_search(path)
-    cascade = read_cascade(path.parent / search.cascade)
-    assert len(_grid(search)) == 16
-    assert {tuple(each) for each in _grid(search)} == {("optimiser.learning_rate", "batch_size")}
+def test_the_papers_grid():
+    search = read_search(CASCADES.parent / "searches" / "grid_vgg16.yaml")
+    cascade, number = searched(search)
+    combinations = list(grid(search.space))
+    assert len(combinations) == 16
+    assert {tuple(each) for each in combinations} == {("optimiser.learning_rate", "batch_size")}
     assert (search.epochs, search.sampler) == (1, "grid")
-    for settings in _grid(search):  # the cascade takes every one of them
-        changes = _changes(search, _stage_number(search, cascade), settings)
-        assert read_cascade(cascade.file, changes)
+    for settings in combinations:  # the cascade takes every one of them
+        assert read_cascade(cascade.file, changes(cascade, number, settings))
 
 
-def test_there_is_the_papers_grid():
-    assert (CASCADES.parent / "searches" / "grid_vgg16.yaml").is_file()
+def test_agenets_search_over_structures():
+    search = read_search(FOLDER / "agenet" / "searches" / "structure.yaml")
+    cascade, number = searched(search)
+    assert sum(phase.models(search.space) for phase in search.settled) == 91
+    assert [phase.sampler for phase in search.settled] == ["random", "random"]  # uniform draws
+    assert cascade.stages[number].early_stopping == 4
+    # what the paper found lies inside
+    space = search.space
+    assert {5} <= set(space["backbone.conv_layers"])
+    assert (256, 128) in space["head.hidden"]
+    assert space["backbone.filters"].low < 64 < space["backbone.filters"].high
+    assert space["optimiser.learning_rate"].low < 3e-5
+    assert space["optimiser.learning_rate"].high > 1e-2
+    ends = [v if isinstance(v, tuple) else (v.low, v.high) for v in space.values()]
+    for corner in itertools.product(*((values[0], values[-1]) for values in ends)):
+        settings = dict(zip(space, corner, strict=True))
+        changed = read_cascade(cascade.file, changes(cascade, number, settings))
+        head = changed.stages[number].head
+        middles, names = head.class_values(np.array([]))
+        check_unlock(changed.backbone, [HeadSpec("softmax", middles, names, head.hidden)], "all")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from featx.backbones import create, get_backbone
+from featx.backbones import create, get_backbone, with_options
 from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
 from featx.heads import HeadSpec, attach_heads
@@ -97,6 +97,24 @@ def test_wrong_options_are_told():
         create("agenet:kernel=4")
     with pytest.raises(FeatxError, match="conv_layers=9 is not possible; give 2 to 7"):
         create("agenet:conv_layers=9")
+
+
+def test_options_can_be_changed_in_a_name():
+    assert (
+        with_options("agenet", {"kernel": 5, "conv_layers": 4}) == "agenet:conv_layers=4,kernel=5"
+    )
+    assert with_options(SEARCHED, {"filters": 16, "kernel": 3}) == "agenet:conv_layers=4,filters=16"
+    assert with_options(SEARCHED, {}) == SEARCHED
+    assert with_options("lenet", {"pooling": "sum"}) == "lenet:pooling=sum"
+    assert with_options("vgg16", {}) == "vgg16"
+    with pytest.raises(
+        FeatxError, match="unknown option of backbone agenet 'filter': did you mean"
+    ):
+        with_options(SEARCHED, {"filter": 16})
+    with pytest.raises(FeatxError, match="kernel=4 is not possible; give 3 to 7 in steps of 2"):
+        with_options("agenet", {"kernel": 4})
+    with pytest.raises(FeatxError, match="backbone vgg16 has no options"):
+        with_options("vgg16", {"kernel": 3})
 
 
 def test_a_checkpoint_is_found_again_however_its_name_is_written(tmp_path):

@@ -113,7 +113,9 @@ def test_settings_that_fail_are_recorded_and_not_tried_again(made, monkeypatch):
     pd.testing.assert_frame_equal(trials, again)
 
 
-@pytest.mark.parametrize(("sampler", "pruner"), [("random", "none"), ("tpe", "median")])
+@pytest.mark.parametrize(
+    ("sampler", "pruner"), [("random", "none"), ("tpe", "median"), ("random", "hyperband")]
+)
 def test_ranges(made, sampler, pruner):
     text = f"""\
 cascade: cascade.yaml
