@@ -123,11 +123,11 @@ def batches(
     crops: Crops,
     batch_size: int,
     *,
-    start: int = 0,
+    rows: range | None = None,
     workers: int = 0,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the batches in order; they are cut at multiples of `batch_size` wherever one starts.
+    """Yield the batches in order; they are cut at multiples of `batch_size`, whichever are wanted.
 
     Parameters
     ----------
@@ -135,8 +135,9 @@ def batches(
         The rows.
     batch_size : int
         Rows a batch, unusable ones counted.
-    start : int
-        The first row that is still wanted; the batch that holds it comes whole.
+    rows : range, optional
+        The rows that are wanted, in one run; the batches that hold the first and the last come
+        whole. All by default.
     workers : int
         Processes that decode; 0 decodes here.
     pin : bool
@@ -147,10 +148,11 @@ def batches(
     FeatxError
         If a worker process dies.
     """
-    first = start // batch_size * batch_size
+    wanted = range(len(crops)) if rows is None else rows
+    first = wanted.start // batch_size * batch_size
     cuts = [
         range(begin, min(begin + batch_size, len(crops)))
-        for begin in range(first, len(crops), batch_size)
+        for begin in range(first, wanted.stop, batch_size)
     ]
     loader = DataLoader(
         crops,

@@ -369,14 +369,16 @@ def test_channels_in_the_order_of_the_network(tmp_path):
         assert crops[0][1][0, 0].tolist() == wanted
 
 
-@given(n=st.integers(1, 40), size=st.integers(1, 12), start=st.integers(0, 39))
-def test_batches_are_cut_at_multiples_wherever_they_start(n, size, start):
-    start = min(start, n - 1)
+@given(n=st.integers(1, 40), size=st.integers(1, 12), data=st.data())
+def test_batches_are_cut_at_multiples_whichever_rows_are_wanted(n, size, data):
+    start = data.draw(st.integers(0, n - 1))
+    stop = data.draw(st.integers(start + 1, n))
     as_trained = Preprocessing((1, 1), (0, 0, 0), (1, 1, 1))
     crops = Crops(["nowhere"] * n, np.zeros(n, dtype=bool), as_trained)
-    cuts = [(first, stop) for first, stop, *_ in batches(crops, size, start=start)]
+    cuts = [cut[:2] for cut in batches(crops, size, rows=range(start, stop))]
     all_cuts = [(first, min(first + size, n)) for first in range(0, n, size)]
-    assert cuts == all_cuts[start // size :]
+    assert cuts == [cut for cut in all_cuts if cut[1] > start and cut[0] < stop]
+    assert [cut[:2] for cut in batches(crops, size)] == all_cuts
 
 
 def test_devices():
