@@ -62,8 +62,12 @@ class Shard:
     def path(self, whole: str | Path) -> Path:
         """Return the name of the shard's file beside the whole features file's."""
         whole = Path(whole)
-        number = f"{self.number:0{len(str(self.count))}}"  # names in the order of rows
-        return whole.with_name(f"{whole.stem}.shard-{number}-of-{self.count}{whole.suffix}")
+        return whole.with_name(f"{whole.stem}.{self.tag}{whole.suffix}")
+
+    @property
+    def tag(self) -> str:
+        """The part of the file's name that tells the shard; names sort in the order of rows."""
+        return f"shard-{self.number:0{len(str(self.count))}}-of-{self.count}"
 
     def describe(self) -> dict[str, Any]:
         """Return the shard as its file tells it: rows are counted from 1, both ends included."""

@@ -48,7 +48,7 @@ def open_features(path: str | Path) -> h5py.File:
         If it is not there, unfinished, truncated, no features file, or of another version.
     """
     path = Path(path)
-    if path.suffix == ".partial" and path.exists():
+    if path.suffix == ".partial" and path.exists() and not h5py.is_hdf5(path):
         raise FeatxError(
             f"{path} is an extraction that did not finish; go on with `featx extract --resume`"
         )

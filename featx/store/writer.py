@@ -215,7 +215,7 @@ class FeaturesWriter:
         building = self.path.with_name(f"{self.path.name}.building")
         try:
             layers = list(self.layers.values())
-            blocks = assembly.regrouped(journal.records(), layers, self._plan["dtype"])
+            blocks = assembly.regrouped(journal.records(), layers, self._dtype.name)
             assembly.assemble(building, self._plan, self._images, layers, self._filters, blocks)
             if self.path.exists():
                 raise FeatxError(
