@@ -98,6 +98,9 @@ def extract(
             Rows at a time, halved while a GPU's memory does not suffice.
         workers : int, optional
             Processes that decode images; by default the cores but one, at most 8.
+        jobs : int
+            Extractions side by side on this machine, each with its share of the cores
+            (default: 1); it decides the default of `workers`.
         mirror : bool
             Average the features over each image and its mirror image (default: true); it halves
             the speed and lowers the error.

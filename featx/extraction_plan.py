@@ -114,13 +114,14 @@ def plan(
     mirror: bool = True,
     seed: int = 0,
     shard: str | None = None,
+    jobs: int = 1,
 ) -> Plan:
     """Check the arguments, load the network and measure the layers.
 
     Parameters
     ----------
-    table_path, backbone, weights, layers, device, precision, batch_size, workers, mirror, seed,
-    shard
+    table_path, backbone, weights, layers, device, precision, batch_size, workers, mirror, seed, \
+    shard, jobs
         See `featx.extraction.extract`.
 
     Raises
@@ -157,7 +158,7 @@ def plan(
         layers=described,
         device=where,
         batch_size=size,
-        workers=decoders(1) if workers is None else workers,
+        workers=_decoders(jobs) if workers is None else workers,
         mirror=mirror,
         precision=precision,
         provenance=provenance(path, network, requests, mirror, precision),
@@ -166,11 +167,8 @@ def plan(
     )
 
 
-def decoders(jobs: int) -> int:
-    """Return how many processes decode images for each of some extractions side by side.
-
-    Of its share of the cores all but the one that the network keeps busy, at least 1, at most 8.
-    """
+def _decoders(jobs: int) -> int:
+    """Return how many processes decode: of a job's share of the cores all but the network's."""
     return min(8, max(1, available_cores() // jobs - 1))
 
 

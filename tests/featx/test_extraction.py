@@ -25,30 +25,11 @@ from featx.layers import LayerReader, resolve
 from featx.loading import Crops, batches, fit
 from featx.store import FeaturesFile
 from featx.weights import load_network
+from tests.featx.made_crops import make_table
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("FEATX_DATA", ROOT.parent / "shared"))
 LAYERS = ["gap", "gmp", "first_conv", "flattened", "embedding"]
-
-
-def make_table(folder, n=30, size=(112, 112)):
-    """Crops of smooth random colours, with a row of each kind among them."""
-    draw = np.random.default_rng(7)
-    rows = []
-    for i in range(n):
-        coarse = draw.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-        rows.append({"image": f"im{i}", "path": f"src/{i}.jpg", "crop": f"{i}.png", "age": i})
-    table = pd.DataFrame(rows).assign(status="ok", reason="", subject="s")
-    table.loc[3, ["status", "reason", "crop"]] = ["no_face", "no face found", ""]
-    table.loc[8, "status"] = "duplicate"
-    table.loc[9, "reason"] = "two faces; largest taken"
-    (folder / "11.png").write_bytes((folder / "11.png").read_bytes()[:300])
-    (folder / "12.png").write_bytes(b"")
-    (folder / "13.png").unlink()
-    table.loc[14, ["crop", "path"]] = ["", "14.png"]  # a picture that is a crop already
-    table.to_csv(folder / "images.csv", index=False)
-    return folder / "images.csv"
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,12 @@ def test_every_row_is_in_one_shard_and_shards_are_of_about_one_length(rows, coun
 
 def test_cuts_are_at_multiples_of_batches_and_chunks():
     assert all(shards.CUT_ROWS % size == 0 for size in (*BATCH_SIZES.values(), CHUNK_ROWS))
-    for rows, count, size in [(1002, 8, 16), (8192, 8, 256), (23_707, 16, 256), (1_000_000, 64, 256)]:
+    for rows, count, size in [
+        (1002, 8, 16),
+        (8192, 8, 256),
+        (23_707, 16, 256),
+        (1_000_000, 64, 256),
+    ]:
         assert all(part.first % size == 0 for part in cut(rows, count)), (rows, count)
 
 

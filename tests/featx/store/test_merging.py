@@ -25,6 +25,7 @@ from featx.shards import Shard, cut
 from featx.store import FeaturesFile, FeaturesWriter, Layer, assembly, merging, schema, writer
 from featx.store.merging import merge
 from featx.store.shard_set import read_shards
+from tests.featx.file_contents import contents
 
 from .conftest import LAYERS, PROVENANCE, make_rows, make_table
 
@@ -69,38 +70,6 @@ def write(
 
 def write_shards(folder: Path, n: int, cuts: Sequence[Shard], **options: Any) -> list[Path]:
     return [write(s.path(folder / "f.h5"), n, shard=s, **options) for s in cuts]
-
-
-def contents(path: Path) -> dict[str, Any]:
-    """Everything that h5py tells of a file: types, chunks, filters, attributes, scales, values."""
-    found: dict[str, Any] = {}
-    with h5py.File(path) as file:
-
-        def plain(name: str, value: Any) -> Any:
-            if name == "DIMENSION_LIST":
-                return [[file[reference].name for reference in each] for each in value]
-            if name == "REFERENCE_LIST":
-                return [(file[reference].name, int(axis)) for reference, axis in value]
-            return (type(value), value.tolist() if isinstance(value, np.ndarray) else value)
-
-        def attributes(owner: Any) -> dict[str, Any]:
-            return {name: plain(name, value) for name, value in owner.attrs.items()}
-
-        def visit(name: str, variable: h5py.Dataset) -> None:
-            values = variable[:]
-            text = variable.dtype.kind == "O"
-            found[name] = {
-                "dtype": (variable.dtype, h5py.check_string_dtype(variable.dtype)),
-                "chunks": variable.chunks,
-                "filters": (variable.compression, variable.compression_opts, variable.shuffle),
-                "fill": variable.fillvalue,
-                "values": values.tolist() if text else (values.shape, values.tobytes()),
-                "attributes": attributes(variable),
-            }
-
-        file.visititems(visit)
-        found["/"] = attributes(file)
-    return found
 
 
 edges = st.integers(1, 90).flatmap(
@@ -344,9 +313,7 @@ def test_a_changed_shard_is_noticed_and_nothing_is_left(tmp_path: Path) -> None:
     with h5py.File(paths[1], "r+") as file:
         file["flattened"][2, 3] += 1
     joined = read_shards(paths)
-    with pytest.raises(
-        FeatxError, match=r"shard-2-of-3\.h5: layer flattened differs.*--shard 2/3"
-    ):
+    with pytest.raises(FeatxError, match=r"shard-2-of-3\.h5: layer flattened differs.*--shard 2/3"):
         merge(joined, tmp_path / "merged.h5")
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in paths}
 
