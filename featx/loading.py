@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -154,11 +155,13 @@ def batches(
         range(begin, min(begin + batch_size, len(crops)))
         for begin in range(first, wanted.stop, batch_size)
     ]
+    count = min(workers, len(cuts))
     loader = DataLoader(
         crops,
         batch_sampler=cuts,  # type: ignore[arg-type]
         collate_fn=_collate,
-        num_workers=min(workers, len(cuts)),
+        num_workers=count,
+        multiprocessing_context=_starting() if count else None,
         pin_memory=pin,
     )
     try:
@@ -170,3 +173,11 @@ def batches(
             "a process that reads images was killed, most likely for want of memory; use fewer "
             "--workers or a smaller --batch-size, and --resume"
         ) from error
+
+
+def _starting() -> str | None:
+    """Return how a loader's processes start where Python's own way would fail, else None.
+
+    joblib's processes start others in joblib's way, which knows nothing of torch's.
+    """
+    return "fork" if multiprocessing.get_start_method(allow_none=True) == "loky" else None

@@ -124,7 +124,7 @@ def test_any_cut_and_any_batch_size(settled, n, size, data):
 def test_side_by_side_equals_one_process(table, tmp_path, capfd):
     with threadpool_limits(max(1, available_cores() // 2)):
         one = extract(table, tmp_path / "single.h5", batch_size=4)
-    done = side_by_side(table, tmp_path / "f.h5", batch_size=4, progress=True)
+    done = side_by_side(table, tmp_path / "f.h5", batch_size=4, progress=True, workers=1)
     assert undated(tmp_path / "f.h5") == undated(tmp_path / "single.h5")
     assert done.path == tmp_path / "f.h5"
     assert done.statuses == one.statuses
