@@ -113,10 +113,10 @@ def _check_unfinished(out: Path, jobs: int) -> None:
             f"{partial} is there, from an extraction without --jobs that did not finish; go on "
             "with it without --jobs, or remove it"
         )
-    for path in shards.others(out, jobs):
+    for path, count in shards.others(out, jobs):
         raise FeatxError(
-            f"{path} is there, of another cut than into {jobs} shards; give as many --jobs as it "
-            "tells, with --resume, or remove it"
+            f"{path} is there, one of {count} shards, not of {jobs}; go on with --jobs {count} "
+            "--resume, or remove it"
         )
 
 

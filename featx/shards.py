@@ -143,8 +143,8 @@ def find(text: str, rows: int) -> Shard:
     return cut(rows, int(read[2]))[int(read[1]) - 1]
 
 
-def others(whole: str | Path, count: int) -> list[Path]:
-    """Return the files of shards, finished or not, that were cut into another number of them."""
+def others(whole: str | Path, count: int) -> list[tuple[Path, int]]:
+    """Return files of shards, finished or not, of other cuts, and of how many shards each is."""
     whole = Path(whole)
     name = re.compile(
         rf"{re.escape(whole.stem)}\.shard-\d+-of-(\d+){re.escape(whole.suffix)}(\.partial)?"
@@ -152,7 +152,7 @@ def others(whole: str | Path, count: int) -> list[Path]:
     if not whole.parent.is_dir():
         return []
     return sorted(
-        path
+        (path, int(found[1]))
         for path in whole.parent.iterdir()
         if (found := name.fullmatch(path.name)) and int(found[1]) != count
     )

@@ -121,7 +121,7 @@ def test_any_cut_and_any_batch_size(settled, n, size, data):
         assert undated(folder / "f.h5") == undated(folder / "single.h5")
 
 
-def test_side_by_side_equals_one_process(table, tmp_path, capfd):
+def test_side_by_side_equals_one_process(table, tmp_path):
     with threadpool_limits(max(1, available_cores() // 2)):
         one = extract(table, tmp_path / "single.h5", batch_size=4)
     done = side_by_side(table, tmp_path / "f.h5", batch_size=4, progress=True, workers=1)
@@ -131,13 +131,16 @@ def test_side_by_side_equals_one_process(table, tmp_path, capfd):
     assert done.layers == one.layers
     assert done.images >= one.images
     assert {path.name for path in tmp_path.iterdir()} == {"f.h5", "single.h5"}
-    told = capfd.readouterr().err
-    assert "extract shard 1/2: " in told
-    assert "extract shard 2/2: " in told
     again = side_by_side(table, tmp_path / "f.h5", batch_size=4, resume=True)
     assert again.images == 0
     with pytest.raises(FeatxError, match=r"f\.h5 is there already and is never overwritten"):
         side_by_side(table, tmp_path / "f.h5")
+
+
+def test_processes_that_share_a_terminal_tell_lines(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    extract(table, tmp_path / "f.h5", shard="2/3", progress="lines")
+    assert "extract shard 2/3: 10 of 10 images, " in capsys.readouterr().err
 
 
 def interrupted(table, out, monkeypatch, **options):
@@ -215,7 +218,7 @@ def test_a_table_that_changed_in_the_meantime(table, tmp_path):
 def test_unfinished_work_of_another_cut_is_not_passed_over(table, tmp_path, monkeypatch):
     out = tmp_path / "f.h5"
     other = extract(table, out, shard="1/3").path
-    with pytest.raises(FeatxError, match=rf"{other.name} is there, of another cut than into 2"):
+    with pytest.raises(FeatxError, match=rf"{other.name} is there, one of 3 shards, not of 2"):
         side_by_side(table, out, resume=True)
     other.unlink()
     interrupted(table, out, monkeypatch)

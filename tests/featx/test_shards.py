@@ -81,6 +81,6 @@ def test_shards_of_another_cut_are_found(tmp_path):
     for path in (*old[:2], *(part.path(whole) for part in cut(100, 3)), tmp_path / "b.h5"):
         path.touch()
     (tmp_path / f"{old[3].name}.partial").touch()
-    found = [*old[:2], tmp_path / f"{old[3].name}.partial"]
+    found = [(path, 4) for path in (*old[:2], tmp_path / f"{old[3].name}.partial")]
     assert shards.others(whole, 3) == found
     assert shards.others(tmp_path / "nowhere" / "a.h5", 3) == []
