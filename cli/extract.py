@@ -71,14 +71,29 @@ from cli.options import long_work
     show_default=True,
     help="Larger images are not decoded; their rows are marked.",
 )
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Only the K-th of N parts of the table, into NAME.shard-K-of-N.h5 beside the features "
+    "file; `featx merge` joins them. For the tasks of a cluster's array.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Processes, each with a shard; merged at the end. For several GPUs in one machine, of "
+    "which each process takes one; 0: one a GPU. CPUs gain nothing: one process uses all cores.",
+)
 @long_work
 def extract(
     table: Path,
-    layers: tuple[str, ...],
     output: Path,
     dtype: str,
     compression: str,
     max_pixels: int,
+    shard: str | None,
+    jobs: int,
     resume: bool,
     dry_run: bool,
     verbose: bool,
@@ -90,21 +105,26 @@ def extract(
     """
     if verbose:
         logging.getLogger("featx").setLevel(logging.INFO)
+    if shard and jobs != 1:
+        raise click.UsageError("--shard is for one process; give it or --jobs")
     from featx import extraction
+    from featx.devices import spread_devices
+    from featx.sharded_extraction import extract_side_by_side, share
 
-    settled = extraction.plan(table, layers=layers, **options)
+    jobs = jobs or len(spread_devices(options["device"]))
     if dry_run:
+        settled = extraction.plan(table, shard=shard, jobs=jobs, **options)
         _tell(settled, output, dtype)
+        if jobs > 1:
+            for part, device in share(len(settled.table), jobs, options["device"]):
+                click.echo(f"shard     {part}: {len(part)} rows on {device}")
         return
-    done = extraction.run(
-        settled,
-        output,
-        dtype=dtype,
-        compression=compression,
-        resume=resume,
-        progress=True,
-        max_pixels=max_pixels,
-    )
+    options |= {"dtype": dtype, "compression": compression, "max_pixels": max_pixels}
+    options |= {"resume": resume, "progress": True}
+    if jobs > 1:
+        done = extract_side_by_side(table, output, jobs=jobs, **options)
+    else:
+        done = extraction.extract(table, output, shard=shard, **options)
     counts = ", ".join(f"{n} {status}" for status, n in done.statuses.items())
     click.echo(f"rows    {sum(done.statuses.values())} ({counts})")
     click.echo(f"layers  {', '.join(f'{layer.name} ({layer.units})' for layer in done.layers)}")
@@ -114,13 +134,17 @@ def extract(
     else:
         click.echo("speed   nothing was left to do")
     click.echo(f"file    {done.path}")
+    if shard:
+        click.echo(f"next    `featx merge` with the other shards, to {output}")
 
 
 def _tell(settled: Any, output: Path, dtype: str) -> None:
-    usable = int(settled.usable.sum())
-    network = settled.network
-    click.echo(f"would write {output}; nothing was written")
-    click.echo(f"rows      {len(settled.table)}, of which {usable} ok")
+    rows, network = settled.rows, settled.network
+    click.echo(f"would write {settled.path(output)}; nothing was written")
+    if settled.shard:
+        of = f"{rows.start + 1} to {rows.stop} of {len(settled.table)}"
+        click.echo(f"shard     {settled.shard}: rows {of}")
+    click.echo(f"rows      {len(rows)}, of which {int(settled.usable[rows].sum())} ok")
     click.echo(
         f"network   {network.backbone.name}, weights {network.weights} "
         f"(sha256 {network.sha256[:16]}…)"

@@ -21,6 +21,7 @@ COMMANDS = {
     "finetune": ("cli.finetune:finetune", "Network -> fine-tuned through the stages of a cascade."),
     "search": ("cli.search:search", "Learning rate, batch size, … of a stage by search."),
     "extract": ("cli.extract:extract", "Image table and CNN backbone -> features file (HDF5)."),
+    "merge": ("cli.merge:merge", "Shards of an extraction -> one features file."),
     "regress": ("cli.regress:regress", "Features file -> predictions under a protocol."),
     "ensemble": ("cli.ensemble:ensemble", "Predictions of several runs -> their mean, a run too."),
     "compare": ("cli.compare:compare", "Predictions -> report with intervals and tests."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -123,11 +124,11 @@ def batches(
     crops: Crops,
     batch_size: int,
     *,
-    start: int = 0,
+    rows: range | None = None,
     workers: int = 0,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the batches in order; they are cut at multiples of `batch_size` wherever one starts.
+    """Yield the batches in order; they are cut at multiples of `batch_size`, whichever are wanted.
 
     Parameters
     ----------
@@ -135,8 +136,9 @@ def batches(
         The rows.
     batch_size : int
         Rows a batch, unusable ones counted.
-    start : int
-        The first row that is still wanted; the batch that holds it comes whole.
+    rows : range, optional
+        The rows that are wanted, in one run; the batches that hold the first and the last come
+        whole. All by default.
     workers : int
         Processes that decode; 0 decodes here.
     pin : bool
@@ -147,16 +149,19 @@ def batches(
     FeatxError
         If a worker process dies.
     """
-    first = start // batch_size * batch_size
+    wanted = range(len(crops)) if rows is None else rows
+    first = wanted.start // batch_size * batch_size
     cuts = [
         range(begin, min(begin + batch_size, len(crops)))
-        for begin in range(first, len(crops), batch_size)
+        for begin in range(first, wanted.stop, batch_size)
     ]
+    count = min(workers, len(cuts))
     loader = DataLoader(
         crops,
         batch_sampler=cuts,  # type: ignore[arg-type]
         collate_fn=_collate,
-        num_workers=min(workers, len(cuts)),
+        num_workers=count,
+        multiprocessing_context=_starting() if count else None,
         pin_memory=pin,
     )
     try:
@@ -168,3 +173,11 @@ def batches(
             "a process that reads images was killed, most likely for want of memory; use fewer "
             "--workers or a smaller --batch-size, and --resume"
         ) from error
+
+
+def _starting() -> str | None:
+    """Return how a loader's processes start where Python's own way would fail, else None.
+
+    joblib's processes start others in joblib's way, which knows nothing of torch's.
+    """
+    return "fork" if multiprocessing.get_start_method(allow_none=True) == "loky" else None

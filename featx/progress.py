@@ -14,7 +14,9 @@ LINE_INTERVAL = 10.0
 
 
 @contextmanager
-def tracking(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+def tracking(
+    what: str, total: int, unit: str, done: int = 0, *, lines: bool = False
+) -> Iterator[Callable[[int], None]]:
     """Show how far some work has come; yields a function that is called with each advance.
 
     Parameters
@@ -27,8 +29,10 @@ def tracking(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callab
         What is counted, for example ``"fold"``.
     done : int
         Units that an earlier run had finished.
+    lines : bool
+        Plain lines on a terminal too, as where several processes share it.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not lines:
         with tqdm(total=total, initial=done, unit=unit, desc=what, dynamic_ncols=True) as bar:
             yield bar.update
         return

@@ -63,9 +63,15 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
     Raises
     ------
     FeatxError
-        If the file or layer cannot be read, no row is usable, or a feature is not finite.
+        If the file or layer cannot be read or is but a shard, no row is usable, or a feature is
+        not finite.
     """
     with FeaturesFile(path) as features:
+        if features.shard is not None:
+            raise FeatxError(
+                f"{path} is shard {features.shard} of a features file; join the shards with "
+                "`featx merge`, and give the file that it writes"
+            )
         images = features.images
         keep = usable_rows(images)
         if not keep.any():

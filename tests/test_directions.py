@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-NO_TORCH = ["store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory"]
+NO_TORCH = [
+    "store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory", "shards"
+]  # fmt: skip
 
 
 def imports(path, top_level_only=False):
@@ -68,7 +70,9 @@ def run_without(blocked, code):
 TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
-@pytest.mark.parametrize("command", ["regress", "ensemble", "compare", "inspect", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["merge", "regress", "ensemble", "compare", "inspect", "doctor"]
+)
 def test_help_of_the_torchless_commands_needs_no_torch(command):
     done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")
     assert done.returncode == 0, done.stderr
@@ -95,6 +99,7 @@ def test_help_imports_nothing_heavy():
 
 def test_modules_that_promise_no_torch_keep_it():
     code = "".join(f"import featx.{module}\n" for module in NO_TORCH) + (
+        "import featx.store.merging, featx.store.shard_set\n"
         "import regress.evaluate, regress.compare, regress.ensemble, regress.expected_age\n"
         "import regress.report.group_page, regress.regressors.exact_kernel\n"
         "import regress.regressors.softmax, regress.regressors.baselines\n"

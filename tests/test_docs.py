@@ -54,7 +54,9 @@ def test_every_loss_is_documented():
         assert f"`{loss}`" in CASCADES
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cascades.md", "docs/networks.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+)
 def test_linked_and_named_files_are_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):

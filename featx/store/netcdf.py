@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import h5py
@@ -140,6 +140,31 @@ def _read_layer(file: h5py.File, name: str) -> Layer:
         pool=str(variable.attrs["pool"]),
         classes=classes,
     )
+
+
+def read_compression(file: h5py.File, names: Iterable[str]) -> str:
+    """Return how the layers are compressed, as `featx.store.schema.filters` takes it.
+
+    Raises
+    ------
+    ValueError
+        If in a way in which no features file is written.
+    """
+    found = {_filters(file[name]) for name in names}
+    names_of: dict[tuple[tuple[int, ...], ...], str]
+    names_of = {(): "none", ((h5py.h5z.FILTER_LZF,),): "lzf"}
+    names_of |= {((h5py.h5z.FILTER_DEFLATE, level),): f"gzip-{level}" for level in range(1, 10)}
+    if len(found) != 1 or not found <= set(names_of):
+        raise ValueError(f"layers went through HDF5's filters {sorted(found)}")
+    return names_of[found.pop()]
+
+
+def _filters(variable: h5py.Dataset) -> tuple[tuple[int, ...], ...]:
+    """Return the numbers of the HDF5 filters of a variable; deflate's with its level."""
+    plan = variable.id.get_create_plist()
+    found = [plan.get_filter(number) for number in range(plan.get_nfilters())]
+    deflate = h5py.h5z.FILTER_DEFLATE
+    return tuple((code, *(values if code == deflate else ())) for code, _, values, _ in found)
 
 
 def read_provenance(file: h5py.File) -> dict[str, Any]:

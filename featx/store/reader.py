@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from featx.errors import FeatxError, unknown
+from featx.shards import Shard
 from featx.store import netcdf, schema
 from featx.store.journal import MAGIC
 from featx.store.schema import Layer
@@ -48,7 +49,7 @@ def open_features(path: str | Path) -> h5py.File:
         If it is not there, unfinished, truncated, no features file, or of another version.
     """
     path = Path(path)
-    if path.suffix == ".partial" and path.exists():
+    if path.suffix == ".partial" and path.exists() and not h5py.is_hdf5(path):
         raise FeatxError(
             f"{path} is an extraction that did not finish; go on with `featx extract --resume`"
         )
@@ -173,6 +174,12 @@ class FeaturesFile:
         """What decided the features, as given to the writer."""
         with reading(self.path):
             return netcdf.read_provenance(self.hdf5)
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which shard of a features file it is; None for a whole one."""
+        with reading(self.path):
+            return Shard.told(self.provenance)
 
     @cached_property
     def context(self) -> dict[str, Any]:

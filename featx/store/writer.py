@@ -17,7 +17,7 @@ import pandas as pd
 from featx.atomic import publish
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
-from featx.store import assembly, schema
+from featx.store import assembly, comparison, schema
 from featx.store.journal import Journal, Record, UnusableError
 from featx.store.schema import Layer
 
@@ -118,7 +118,7 @@ class FeaturesWriter:
                     f"{self.path} is there already and is never overwritten; remove it, "
                     "choose another name, or give --resume to check and keep it"
                 )
-            assembly.check_complete(self.path, self._plan)
+            comparison.check_complete(self.path, self._plan)
             self.rows_done, self.complete = len(self._images), True
             return self
         if self.partial.exists():
@@ -144,7 +144,7 @@ class FeaturesWriter:
             self.partial.unlink()
             return
         try:
-            assembly.compare(self.partial, self._journal.head, self._plan)
+            comparison.compare(self.partial, self._journal.head, self._plan)
             self._plan = self._journal.head  # keeps the date of the beginning
             for record in self._journal.records():
                 self._note(record.status, record.reason)
@@ -215,9 +215,8 @@ class FeaturesWriter:
         building = self.path.with_name(f"{self.path.name}.building")
         try:
             layers = list(self.layers.values())
-            assembly.assemble(
-                building, self._plan, self._images, layers, self._filters, journal.records()
-            )
+            blocks = assembly.regrouped(journal.records(), layers, self._dtype.name)
+            assembly.assemble(building, self._plan, self._images, layers, self._filters, blocks)
             if self.path.exists():
                 raise FeatxError(
                     f"{self.path} was made by another run meanwhile; {self.partial} holds this one"

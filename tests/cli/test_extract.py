@@ -1,4 +1,4 @@
-"""`featx extract` as it is typed."""
+"""`featx extract` and `featx merge` as they are typed."""
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
+def run(*arguments, command="extract"):
     with pytest.raises(SystemExit) as ended:
-        main(["extract", *map(str, arguments)])
+        main([command, *map(str, arguments)])
     return ended.value.code
 
 
@@ -65,3 +65,49 @@ def test_bad_input_is_one_line(folder, capsys, arguments, message):
     assert len(told) == 1
     assert message in told[0]
     assert told[0].startswith("featx: error: ")
+
+
+def test_shards_and_merge(folder, capsys):
+    out = folder / "o.h5"
+    given = [folder, "-b", "mobilefacenet", "-w", "random", "--workers", 0, "-o", out]
+    assert run(*given, "--shard", "1/2", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert f"would write {folder / 'o.shard-1-of-2.h5'}" in told
+    assert "shard     1/2: rows 1 to 2 of 5" in told
+    assert "rows      2, of which 2 ok" in told
+    assert f"{2 * 512 * 4:,} bytes" in told
+    assert run(*given, "--shard", "2/2") == 0
+    told = capsys.readouterr()
+    assert "rows    3 (2 ok, 1 corrupt)" in told.out
+    assert f"`featx merge` with the other shards, to {out}" in told.out
+    assert "extract shard 2/2: 3 of 3 images" in told.err
+    shards = [folder / f"o.shard-{number}-of-2.h5" for number in (2, 1)]
+    assert run(shards[0], "-o", out, command="merge") == 1
+    assert "featx: error: shard 1/2 is missing" in capsys.readouterr().err
+    assert run(*given, "--shard", "1/2") == 0
+    assert run(*shards, "-o", out, "--dry-run", command="merge") == 0
+    assert "would join 2 shards" in capsys.readouterr().out
+    assert not out.exists()
+    assert run(*shards, "-o", out, command="merge") == 0
+    assert "rows    5 (4 ok, 1 corrupt)" in capsys.readouterr().out
+    assert run(*shards, "-o", out, command="merge") == 1
+    assert run(*shards, "-o", out, "--resume", command="merge") == 0
+    assert "nothing was left to do" in capsys.readouterr().out
+    assert run(*given, "--resume") == 0
+    assert "nothing was left to do" in capsys.readouterr().out
+    assert all(path.exists() for path in shards)
+
+
+def test_jobs(folder, capsys, monkeypatch):
+    out = folder / "o.h5"
+    given = [folder, "-b", "mobilefacenet", "-w", "random", "--workers", 0, "-o", out]
+    assert run(*given, "--shard", "1/2", "--jobs", 2) == 2
+    assert "--shard is for one process" in capsys.readouterr().err
+    assert run(*given, "--jobs", 2, "--dry-run", "--device", "cpu") == 0
+    assert "shard     2/2: 3 rows on cpu" in capsys.readouterr().out
+    assert run(*given, "--jobs", 2, "--device", "cpu") == 0
+    assert "rows    5 (4 ok, 1 corrupt)" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.glob("o.*")) == ["o.h5"]
+    monkeypatch.setattr("featx.devices.spread_devices", lambda name: ["cpu"])  # as without a GPU
+    assert run(*given, "--jobs", 0, "--resume") == 0
+    assert "nothing was left to do" in capsys.readouterr().out

@@ -25,30 +25,11 @@ from featx.layers import LayerReader, resolve
 from featx.loading import Crops, batches, fit
 from featx.store import FeaturesFile
 from featx.weights import load_network
+from tests.featx.made_crops import make_table
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("FEATX_DATA", ROOT.parent / "shared"))
 LAYERS = ["gap", "gmp", "first_conv", "flattened", "embedding"]
-
-
-def make_table(folder, n=30, size=(112, 112)):
-    """Crops of smooth random colours, with a row of each kind among them."""
-    draw = np.random.default_rng(7)
-    rows = []
-    for i in range(n):
-        coarse = draw.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-        rows.append({"image": f"im{i}", "path": f"src/{i}.jpg", "crop": f"{i}.png", "age": i})
-    table = pd.DataFrame(rows).assign(status="ok", reason="", subject="s")
-    table.loc[3, ["status", "reason", "crop"]] = ["no_face", "no face found", ""]
-    table.loc[8, "status"] = "duplicate"
-    table.loc[9, "reason"] = "two faces; largest taken"
-    (folder / "11.png").write_bytes((folder / "11.png").read_bytes()[:300])
-    (folder / "12.png").write_bytes(b"")
-    (folder / "13.png").unlink()
-    table.loc[14, ["crop", "path"]] = ["", "14.png"]  # a picture that is a crop already
-    table.to_csv(folder / "images.csv", index=False)
-    return folder / "images.csv"
 
 
 @pytest.fixture(scope="module")
@@ -369,14 +350,16 @@ def test_channels_in_the_order_of_the_network(tmp_path):
         assert crops[0][1][0, 0].tolist() == wanted
 
 
-@given(n=st.integers(1, 40), size=st.integers(1, 12), start=st.integers(0, 39))
-def test_batches_are_cut_at_multiples_wherever_they_start(n, size, start):
-    start = min(start, n - 1)
+@given(n=st.integers(1, 40), size=st.integers(1, 12), data=st.data())
+def test_batches_are_cut_at_multiples_whichever_rows_are_wanted(n, size, data):
+    start = data.draw(st.integers(0, n - 1))
+    stop = data.draw(st.integers(start + 1, n))
     as_trained = Preprocessing((1, 1), (0, 0, 0), (1, 1, 1))
     crops = Crops(["nowhere"] * n, np.zeros(n, dtype=bool), as_trained)
-    cuts = [(first, stop) for first, stop, *_ in batches(crops, size, start=start)]
+    cuts = [cut[:2] for cut in batches(crops, size, rows=range(start, stop))]
     all_cuts = [(first, min(first + size, n)) for first in range(0, n, size)]
-    assert cuts == all_cuts[start // size :]
+    assert cuts == [cut for cut in all_cuts if cut[1] > start and cut[0] < stop]
+    assert [cut[:2] for cut in batches(crops, size)] == all_cuts
 
 
 def test_devices():

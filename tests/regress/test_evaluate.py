@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from sklearn.linear_model import Ridge
 
 from featx.atomic import writing
 from featx.errors import FeatxError
+from featx.shards import Shard
 from featx.store import FeaturesFile
 from regress import regressors
 from regress.data import load_layer
@@ -177,6 +179,13 @@ def test_unusable_files_are_told(tmp_path):
     path = write_features(tmp_path / "nobody.h5", subject=[""] * 40)
     with pytest.raises(FeatxError, match="names no subjects"):
         plan(path, tmp_path / "out")
+
+
+def test_a_shard_is_not_taken_for_the_whole(features):
+    with h5py.File(features, "r+") as file:
+        file.attrs["shard"] = json.dumps(Shard(3, 8, 0, 40, 320, "ab").describe())
+    with pytest.raises(FeatxError, match=r"features\.h5 is shard 3/8 .*`featx merge`"):
+        load_layer(features, "gap")
 
 
 def test_the_mean_is_scikit_learns_mean(features, tmp_path):

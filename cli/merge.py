@@ -1,0 +1,52 @@
+"""`featx merge`: the shards of an extraction -> one features file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.options import long_work
+
+
+@click.command()
+@click.argument(
+    "files", nargs=-1, required=True, metavar="SHARD...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path), help="Features file (HDF5)."
+)
+@long_work
+def merge(
+    files: tuple[Path, ...],
+    output: Path,
+    resume: bool,
+    dry_run: bool,
+    seed: int,
+    verbose: bool,
+) -> None:
+    """Join the shards that `featx extract --shard` wrote, in any order, to one features file.
+
+    It is equal to the file of a single `featx extract`, row for row. All shards must be there,
+    each once, made in the same way of the same table; what differs is named. They are kept: remove
+    them when the file is there. --resume checks and keeps a file that is there. Nothing is drawn by
+    chance: --seed changes nothing.
+
+    \b
+    featx merge fgnet.shard-*-of-8.h5 -o fgnet.h5
+    """
+    from featx.store import merging, shard_set
+
+    joined = shard_set.read_shards(files)
+    counts = ", ".join(f"{n} {status}" for status, n in joined.statuses.items())
+    if dry_run:
+        click.echo(
+            f"would join {len(joined.members)} shards to {output}; nothing was written\n"
+            f"size    about {joined.n_bytes:,} bytes"
+        )
+    elif not merging.merge(joined, output, resume=resume):
+        click.echo("nothing was left to do")
+    click.echo(f"rows    {len(joined.images)} ({counts})")
+    click.echo(f"layers  {', '.join(f'{layer.name} ({layer.units})' for layer in joined.layers)}")
+    if not dry_run:
+        click.echo(f"file    {output}")
