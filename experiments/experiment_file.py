@@ -35,6 +35,8 @@ Measure = Literal[
     "expected_one_off",
     "aabd",
     "mae_expected_value",
+    "images",
+    "seconds",
 ]
 
 

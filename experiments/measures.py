@@ -16,16 +16,20 @@ def measures(run: Run) -> dict[str, float]:
     """Return every measure of `experiments.experiment_file.Measure` that a run has.
 
     Errors are in years, shares from 0 to 1. ``…_of_folds`` are over the values of the folds, each
-    fold counting once; the others are over all images.
+    fold counting once; the others are over all images. ``images`` were tested, and ``seconds`` is
+    what their folds took, training and testing.
 
     Parameters
     ----------
     run : Run
         Of ages or of age groups.
     """
+    cost = {"images": float(len(run.predictions)), "seconds": float(run.info.get("seconds") or 0)}
+    return {**(_of_classes(run) if run.groups else _of_ages(run)), **cost}
+
+
+def _of_ages(run: Run) -> dict[str, float]:
     table = run.predictions
-    if run.groups:
-        return _of_classes(run)
     age, predicted, folds = table["age"], table["predicted_age"], table["fold"]
     errors = np.array(list(metrics.fold_maes(age, predicted, folds).values()))
     return {

@@ -30,6 +30,8 @@ _WORDS = {
     "expected_one_off": "1-off by expected age",
     "aabd": "AABD (groups)",
     "mae_expected_value": "MAE of the expected value (years)",
+    "images": "images",
+    "seconds": "seconds",
 }
 
 
@@ -39,16 +41,18 @@ def paper_table(experiment: Experiment, outcomes: Sequence[Outcome]) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        Columns ``row``; for each measure two, the second ending in ``(the paper's)``; ``not run,
-        or not wholly``.
+        Columns ``row``; for each measure one or, where the paper gives it, two, the second ending
+        in ``(the paper's)``; ``not run, or not wholly``.
     """
+    told = {measure for outcome in outcomes for measure in outcome.row.paper}
     rows = []
     for outcome in outcomes:
         cells = {"row": outcome.row.name}
         for measure in experiment.columns:
             word = _WORDS[measure]
             cells[word] = _number(measure, outcome.measures.get(measure))
-            cells[f"{word} (the paper's)"] = _number(measure, outcome.row.paper.get(measure))
+            if measure in told:
+                cells[f"{word} (the paper's)"] = _number(measure, outcome.row.paper.get(measure))
         cells["not run, or not wholly"] = outcome.reason
         rows.append(cells)
     return pd.DataFrame(rows)
@@ -118,5 +122,7 @@ def _departures(settings: Settings) -> list[str]:
 def _number(measure: str, value: float | None) -> str:
     if value is None or value != value:
         return "-"
+    if measure in ("images", "seconds"):
+        return f"{value:.0f}"
     share = measure.startswith(("accuracy", "one_off", "expected_"))
     return f"{100 * value:.2f} %" if share else f"{value:.2f}"

@@ -1,0 +1,1 @@
+"""All five papers' systems on one data set, with one recipe."""
