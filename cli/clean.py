@@ -96,8 +96,6 @@ def clean(
     and clean.json, how it was done. Change decisions in a review.csv (keep, drop) and apply it with
     --review. Nothing is random.
     """
-    from featx.errors import FeatxError
-
     if (source is None) == (review is None):
         raise click.UsageError("give --by, or else --review")
     from experiments import cleaning
@@ -128,8 +126,6 @@ def clean(
         click.echo(f"would write to {output}; nothing was written")
         return
     cleaned = cleaning.carry_out(plan, resume=resume)
-    if not len(cleaned.review):
-        raise FeatxError(f"{table}: no image can be judged")
     cleaning.write_cleaned(plan, cleaned)
     _tell(cleaned, verbose=verbose)
     click.echo(f"written to {output}; look through {output / 'review.csv'}")

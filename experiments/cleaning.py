@@ -212,12 +212,17 @@ def carry_out(plan: Cleaning, *, resume: bool) -> Cleaned:
     Raises
     ------
     FeatxError
-        As `judge_labels`, `read_review` and `apply_review`; if a network cannot be run.
+        If no image can be judged, or a network cannot be run; as `judge_labels`, `read_review` and
+        `apply_review`.
     """
     if plan.judge is not None:
         assert plan.rule is not None
+        if not plan.judge.quick:
+            _check_any(plan, preview(plan))
         given, missing = plan.judge.probabilities(plan.out, resume=resume)
-        return _judged(plan, given, missing, plan.rule)
+        cleaned = _judged(plan, given, missing, plan.rule)
+        _check_any(plan, cleaned)
+        return cleaned
     assert plan.review is not None
     review = read_review(plan.review)
     table = apply_review(plan.table, review, str(plan.review))
@@ -226,6 +231,12 @@ def carry_out(plan: Cleaning, *, resume: bool) -> Cleaned:
     usable = left["status"] == "ok"
     why = ("status " + left["status"]).where(~usable, "not on the list")
     return Cleaned(table, review, summarise(plan.table, review, why.tolist()))
+
+
+def _check_any(plan: Cleaning, cleaned: Cleaned) -> None:
+    if not len(cleaned.review):
+        why = ", ".join(f"{n}: {reason}" for reason, n in cleaned.counts["why_not"].items())
+        raise FeatxError(f"{plan.path}: no image can be judged ({why or 'it has no rows'})")
 
 
 def _judged(plan: Cleaning, given: Probabilities, missing: np.ndarray, rule: Rule) -> Cleaned:
@@ -249,7 +260,8 @@ def write_cleaned(plan: Cleaning, cleaned: Cleaned) -> None:
     write_review(cleaned.review, out / "review.csv")
     told = prepared(plan.path.parent / "prepare.json")
     if isinstance(told, dict):  # the crops are the same; networks learn from it how they were made
-        write_json(out / "prepare.json", {**told, **count(cleaned.table)})
+        counts = count(cleaned.table)
+        write_json(out / "prepare.json", {**told, **counts, "cleaned": plan.settings})
     source = plan.review or (plan.judge and plan.judge.source)
     write_json(
         out / RECORD,

@@ -103,7 +103,8 @@ class OutOfFold:
     def caveats(self) -> Sequence[str]:
         """What the run does not prove."""
         features = self.run.info.get("features", {}).get("provenance", {})
-        if self.run.info.get("layer") == "network" or not features.get("fine_tuning"):
+        # a cascade under a protocol has proved that none of its stages has seen a test image
+        if "cascade" in self.run.info or not features.get("fine_tuning"):
             return ()
         return (
             f"the run's features are of a fine-tuned network ({features.get('weights')}), and the "
@@ -146,9 +147,11 @@ def run_of(source: Path) -> Run | None:
         return None
     if (source / "run.json").is_file():
         return read_run(source)
-    if not source.is_dir():
+    if not any(source.rglob("run.json")):
+        what = "holds neither a run nor a network" if source.exists() else "is not there"
         raise FeatxError(
-            f"--by {source} is not there; give a run's folder, or a fine-tuned network's file"
+            f"--by {source} {what}; give a run's folder, or a stage's of `featx finetune`, with "
+            f"{_NETWORK}"
         )
     runs = [run for run in find_runs([source]) if run.task != "gender" and has_probabilities(run)]
     if len(runs) != 1:
