@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.start_weights import check_start
 from featx.backbones import get_backbone
-from featx.checkpoints import SAFETENSORS, trained_on_in
 from featx.errors import FeatxError
 from featx.heads import Task
 from featx.identities import one_spelling
-from featx.trained_on import NOT_TOLD
 from featx.training.cascade_file import Cascade
 from featx.training.data import StageData, head_specs
 from featx.training.planning import StagePlan, plan_stages
@@ -144,7 +142,7 @@ def plan_end_to_end(
             if side is not None:
                 check_disjoint(side, samples, f"the target, stage {target.stage.name}")
     where = f"the target, stage {target.stage.name},"
-    _check_start(cascade, samples, where)
+    check_start(cascade, samples, f"the target, stage {target.stage.name}")
     _check_ids(samples, where)
     check_named(protocol, len(samples), int((samples.table["subject"] == "").sum()), where)
     # joined tables may spell one person's name in two ways
@@ -192,23 +190,6 @@ def plan_end_to_end(
         methods,
         dict(options or {}),
     )
-
-
-def _check_start(cascade: Cascade, samples: Samples, where: str) -> None:
-    """Prove that the network that all folds start from has seen nobody of the target."""
-    path = Path(cascade.weights_found).expanduser()
-    if path.suffix.lower() not in SAFETENSORS or not path.is_file():
-        return
-    known = trained_on_in(path)
-    if known is None:
-        raise FeatxError(f"{path} {NOT_TOLD}")
-    overlap = known.overlap(samples.table)
-    if overlap:
-        raise FeatxError(
-            f"{path}, which the cascade starts from, was trained on images of {where} that folds "
-            f"test: {overlap}; start from other weights, or make that training a stage with "
-            "each_fold"
-        )
 
 
 def _check_ids(samples: Samples, where: str) -> None:

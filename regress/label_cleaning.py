@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
+from regress.expected_age import class_years
 from regress.grouping import group_bounds, group_of
 from regress.probabilities import Probabilities
 
@@ -146,7 +147,7 @@ def judge_labels(
             "bin": names[place],
             "bins": spans[place],
             "probability": together,
-            "expected_age": np.where(known, values @ _years(given.classes), np.nan),
+            "expected_age": np.where(known, values @ class_years(given.classes), np.nan),
             "decision": np.select([drop, judged], [DROP, KEEP], ""),
             "reason": reason,
         },
@@ -198,10 +199,6 @@ def _bin_of_class(classes: np.ndarray, bins: Sequence[str]) -> np.ndarray:
                 f"({', '.join(classes)})"
             )
     return np.array([_bin_of_group(str(name), bins) for name in classes])
-
-
-def _years(classes: np.ndarray) -> np.ndarray:
-    return group_bounds(classes).mean(axis=1) if _named(classes) else classes.astype(float)
 
 
 def _named(classes: np.ndarray) -> bool:
