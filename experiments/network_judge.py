@@ -146,4 +146,4 @@ def judge_by_network(
 
 
 def _told(crop: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in crop.items() if key != "max_pixels")
+    return ", ".join(f"{key} {value}" for key, value in sorted(crop.items()) if key != "max_pixels")
