@@ -1,6 +1,7 @@
 """Cleaning by runs and by networks: who may judge, what is written, what is taken up."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -348,3 +349,27 @@ def test_folders_that_are_anothers(trained, tmp_path, make, message):
     plan = plan_judging(trained / "noisy", tmp_path / "run", tmp_path / "o")
     with pytest.raises(FeatxError, match=message):
         finished(plan, resume=True)
+
+
+def test_networks_of_folds_judge_out_of_fold(trained, tmp_path):
+    """What `featx finetune --protocol` writes is a judge, whole images in, no row left over."""
+    from experiments.end_to_end import run_end_to_end
+    from regress.probabilities import read_probabilities
+
+    changes = ["stages.0.data.tables=[noisy]", "stages.0.epochs=1"]
+    shutil.copytree(trained / "noisy", tmp_path / "noisy")
+    cascade = read_cascade(write_cascade(tmp_path), changes)
+    run_end_to_end(plan_end_to_end(cascade, "kfold:2"), tmp_path / "judge", device="cpu")
+    plan = plan_judging(tmp_path / "noisy", tmp_path / "judge", tmp_path / "o", bins=BINS)
+    cleaned = carry_out(plan, resume=False)
+    assert cleaned.counts["judged"] == 20
+    assert plan.caveats == ()
+    run = plan.judge.run
+    given = read_probabilities(run)
+    for row, image in enumerate(run.predictions["image"]):
+        listed = cleaned.review.set_index("image").loc[image]
+        ages = run.predictions["predicted_age"]
+        assert listed["expected_age"] == pytest.approx(ages[row], abs=1e-3)
+        ends = [int(end) for end in re.findall(r"\d+", listed["bins"])]  # of "0-14 to 15-29"
+        inside = (given.classes >= ends[0]) & (given.classes <= ends[-1])
+        assert listed["probability"] == pytest.approx(given.values[row][inside].sum())
