@@ -114,40 +114,37 @@ def judge_labels(
     FeatxError
         If a class is of several bins.
     """
+    numbers = np.arange(len(rule.bins))
     of_class = _bin_of_class(given.classes, rule.bins)
-    known = ~np.isnan(given.values).any(axis=1)
-    values = np.where(known[:, None], given.values, 0.0)
-    in_bins = np.zeros((len(values), len(rule.bins)))
-    for number in range(len(rule.bins)):
-        in_bins[:, number] = values[:, of_class == number].sum(axis=1)
+    in_bins = given.values @ (of_class[:, None] == numbers).astype(float)
+    expected = given.values @ class_years(given.classes)
     place = label_bins(table, rule.bins)
-    usable = (table["status"] == "ok").to_numpy()
-    told = np.isin(place, of_class)
-    judged = usable & (place >= 0) & known & told
-    names = np.array([*rule.bins, ""], object)
-    spans = np.array([*(rule.told_span(number) for number in range(len(rule.bins))), ""], object)
-    together = np.full(len(table), np.nan)
-    for number in np.unique(place[judged]):
-        first, last = rule.span(int(number))
-        mine = judged & (place == number)
-        together[mine] = in_bins[mine, first : last + 1].sum(axis=1)
-    drop = judged & (together < rule.least)
-    reason = np.full(len(table), "", object)
-    # the last that holds is told: a row that is not ok needs no further reason
-    reason[~told & (place >= 0)] = "the model tells no age of the label's bin"
-    reason[~known] = "no class probabilities" if missing is None else np.array(missing)[~known]
-    reason[place < 0] = "the label is in none of the bins"
-    statuses = "status " + table["status"].to_numpy(object)
-    reason[~usable] = statuses[~usable]
-    reason[judged] = ""
+    counting = np.abs(numbers - place[:, None]) <= rule.neighbours
+    hindered = [
+        (table["status"] != "ok").to_numpy(),
+        place < 0,
+        np.isnan(expected),
+        ~np.isin(place, of_class),
+    ]
+    why = [
+        ("status " + table["status"]).to_numpy(object),
+        np.array("the label is in none of the bins", object),
+        np.array("no class probabilities" if missing is None else list(missing), object),
+        np.array("the model tells no age of the label's bin", object),
+    ]
+    judged = ~np.any(hindered, axis=0)
+    together = np.where(judged, (in_bins * counting).sum(axis=1), np.nan)
+    drop = together < rule.least
+    reason = np.select(hindered, why, default="").astype(object)
     for row in np.flatnonzero(drop):
         reason[row] = rule.reason(int(place[row]), float(together[row]))
+    spans = [rule.told_span(number) for number in range(len(rule.bins))]
     return pd.DataFrame(
         {
-            "bin": names[place],
-            "bins": spans[place],
+            "bin": np.array([*rule.bins, ""], object)[place],
+            "bins": np.array([*spans, ""], object)[place],
             "probability": together,
-            "expected_age": np.where(known, values @ class_years(given.classes), np.nan),
+            "expected_age": expected,
             "decision": np.select([drop, judged], [DROP, KEEP], ""),
             "reason": reason,
         },
