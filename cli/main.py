@@ -18,6 +18,7 @@ from featx.errors import FeatxError
 COMMANDS = {
     "demo": ("cli.demo:demo", "The whole flow on made-up faces, offline, in minutes."),
     "prepare": ("cli.prepare:prepare", "Images and labels -> image table and face crops."),
+    "clean": ("cli.clean:clean", "Labels that a tentative model does not believe -> left out."),
     "finetune": ("cli.finetune:finetune", "Network -> fine-tuned through the stages of a cascade."),
     "search": ("cli.search:search", "Learning rate, batch size, … of a stage by search."),
     "extract": ("cli.extract:extract", "Image table and CNN backbone -> features file (HDF5)."),

@@ -20,6 +20,7 @@ import pandas as pd
 
 from experiments.own_head import beside_labels, estimate, spec_of
 from experiments.run_record import network_record, task_record
+from experiments.start_weights import check_start
 from featx import __version__
 from featx.backbones import get_backbone
 from featx.devices import resolve_device
@@ -117,9 +118,10 @@ def plan_cross_dataset(
     Raises
     ------
     FeatxError
-        As `plan_stages` and `read_samples`; if a stage shares people or byte-identical images with
-        the test set; if the last stage has no such task or view; if the test set has no label of
-        the task, or only groups where ages are told.
+        As `plan_stages` and `read_samples`; if a stage, or the network that the cascade starts
+        from, shares people or byte-identical images with the test set; if the last stage has no
+        such task or view; if the test set has no label of the task, or only groups where ages are
+        told.
     """
     stages = plan_stages(cascade)
     last = stages[-1]
@@ -137,6 +139,7 @@ def plan_cross_dataset(
             samples = _with_ages(samples, where)
     except FeatxError as error:
         raise FeatxError(f"{table}: {error}") from None
+    check_start(cascade, samples, f"the test set {table}")
     for plan in stages:
         for side in (plan.data.train, plan.data.validation):
             if side is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.start_weights import check_start
 from featx.backbones import get_backbone
 from featx.errors import FeatxError
 from featx.heads import Task
@@ -126,10 +127,10 @@ def plan_end_to_end(
     Raises
     ------
     FeatxError
-        As `plan_stages` and `plan_folds`; if an early stage shares people or byte-identical images
-        with the target; if two images of the target have one id; if nobody can be left out because
-        no subject is known; if there is no fold of a name; if regressors are to learn age groups,
-        or the target's network has no layer of a name.
+        As `plan_stages` and `plan_folds`; if an early stage, or the network that the cascade starts
+        from, shares people or byte-identical images with the target; if two images of the target
+        have one id; if nobody can be left out because no subject is known; if there is no fold of a
+        name; if regressors are to learn age groups, or the target's network has no layer of a name.
     """
     plans = plan_stages(cascade, split=cascade.n_early)
     early, repeated, target = plans[: cascade.n_early], plans[cascade.n_early : -1], plans[-1]
@@ -141,6 +142,7 @@ def plan_end_to_end(
             if side is not None:
                 check_disjoint(side, samples, f"the target, stage {target.stage.name}")
     where = f"the target, stage {target.stage.name},"
+    check_start(cascade, samples, f"the target, stage {target.stage.name}")
     _check_ids(samples, where)
     check_named(protocol, len(samples), int((samples.table["subject"] == "").sum()), where)
     # joined tables may spell one person's name in two ways

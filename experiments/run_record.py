@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.heads import GENDERS, Task
-from featx.provenance import prepared
+from featx.prepared import prepared
 from featx.views import View
 from featx.weights import LoadedNetwork
 from regress.evaluate import plain

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from featx.atomic import writing
 from featx.errors import FeatxError
+from featx.trained_on import TrainedOn
 
 #: Of the description that a fine-tuned network's file carries.
 FORMAT = "featx-network/1"
@@ -31,12 +32,14 @@ class Checkpoint:
     """What a weights file holds: tensors by name, class values if told, and remarks.
 
     `description` is that of a fine-tuned network: what `write_checkpoint` was given, else empty.
+    `trained_on` is None where the file does not tell.
     """
 
     state: State
     classes: tuple[Any, ...] = ()
     notes: list[str] = field(default_factory=list)
     description: dict[str, Any] = field(default_factory=dict)
+    trained_on: TrainedOn | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -86,7 +89,37 @@ def _read_safetensors(path: Path) -> Checkpoint:
         classes = tuple(json.loads(metadata["classes"])) if "classes" in metadata else ()
     except (ValueError, TypeError):
         classes = ()
-    return Checkpoint(state, classes, description=description_in(path, metadata))
+    description = description_in(path, metadata)
+    return Checkpoint(
+        state, classes, description=description, trained_on=_trained_on(path, metadata)
+    )
+
+
+def trained_on_in(path: Path) -> TrainedOn | None:
+    """Return whom a safetensors file says its network has seen, without reading its tensors.
+
+    None where a fine-tuned network's file does not tell; nobody where it is no fine-tuned network.
+
+    Raises
+    ------
+    FeatxError
+        If the file is damaged.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FeatxError(f"{path} is damaged or no safetensors file: {error}") from error
+    return _trained_on(path, metadata) if "featx" in metadata else TrainedOn.of()
+
+
+def _trained_on(path: Path, metadata: Mapping[str, str]) -> TrainedOn | None:
+    if "trained_on" not in metadata:
+        return None
+    try:
+        return TrainedOn.decode(metadata["trained_on"])
+    except ValueError as error:
+        raise FeatxError(f"{path}: what it was trained on is damaged ({error})") from None
 
 
 def description_in(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -109,7 +142,12 @@ def description_in(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     return description
 
 
-def write_checkpoint(path: Path, state: State, description: Mapping[str, Any]) -> None:
+def write_checkpoint(
+    path: Path,
+    state: State,
+    description: Mapping[str, Any],
+    trained_on: TrainedOn | None = None,
+) -> None:
     """Write a fine-tuned network as safetensors, atomically.
 
     Parameters
@@ -121,6 +159,9 @@ def write_checkpoint(path: Path, state: State, description: Mapping[str, Any]) -
     description : mapping
         JSON-able: ``backbone``, ``heads`` (of `featx.heads.HeadSpec.describe`), ``preprocessing``,
         and ``provenance``; the format is added.
+    trained_on : TrainedOn, optional
+        Whom the network has seen, where that is known. It is no part of the description, which
+        goes into every file that is made with the network.
 
     Raises
     ------
@@ -128,10 +169,13 @@ def write_checkpoint(path: Path, state: State, description: Mapping[str, Any]) -
         If it cannot be written; a former file survives.
     """
     text = json.dumps({"format": FORMAT, **description}, sort_keys=True, allow_nan=False)
+    metadata = {"featx": text}
+    if trained_on is not None:
+        metadata["trained_on"] = trained_on.encode()
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     try:
         with writing(path) as temporary:
-            save_file(tensors, temporary, metadata={"featx": text})
+            save_file(tensors, temporary, metadata=metadata)
     except SafetensorError as error:  # what it makes of a full disk
         raise FeatxError(f"cannot write {path}: {error}; make room on the disk") from error
 

@@ -19,6 +19,7 @@ from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbo
 from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
 from featx.errors import FeatxError, unknown
 from featx.heads import HeadSpec, attach_heads, with_heads
+from featx.trained_on import TrainedOn
 
 #: Seconds without a byte after which a download is given up.
 DOWNLOAD_TIMEOUT = 30.0
@@ -52,6 +53,9 @@ class LoadedNetwork:
         Of a fine-tuned network, one a task.
     provenance : dict
         How a fine-tuned network came about: its stage, images and parents; else empty.
+    trained_on : TrainedOn or None
+        Whom a fine-tuned network has seen; None where its file does not tell, nobody for other
+        weights, which saw no labels of ours.
     """
 
     module: nn.Module
@@ -64,6 +68,7 @@ class LoadedNetwork:
     notes: tuple[str, ...] = ()
     heads: tuple[HeadSpec, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    trained_on: TrainedOn | None = field(default_factory=TrainedOn.of)
 
 
 def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork:
@@ -160,6 +165,7 @@ def _fine_tuned(
         notes=tuple(checkpoint.notes),
         heads=specs,
         provenance=dict(told.get("provenance", {})),
+        trained_on=checkpoint.trained_on,
     )
 
 

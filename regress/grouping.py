@@ -17,8 +17,10 @@ from regress.predictions import Run
 _SPAN = re.compile(r"\s*(\d{1,3})\s*-\s*(\d{1,3})\s*")
 
 
-def parse_groups(text: str) -> tuple[str, ...]:
+def parse_groups(text: str, option: str = "--groups") -> tuple[str, ...]:
     """Read groups as ``0-12,15-20,25-100``: first and last age in years, both included.
+
+    `option` is where they were given, for messages.
 
     Raises
     ------
@@ -29,10 +31,10 @@ def parse_groups(text: str) -> tuple[str, ...]:
     for part in text.split(","):
         found = _SPAN.fullmatch(part)
         if found is None or int(found[1]) > int(found[2]):
-            raise FeatxError(f"--groups {text}: {part.strip()!r} is no span of ages, as 15-20")
+            raise FeatxError(f"{option} {text}: {part.strip()!r} is no span of ages, as 15-20")
         spans.append((int(found[1]), int(found[2])))
     if len(spans) < 2 or any(a[1] >= b[0] for a, b in itertools.pairwise(spans)):
-        raise FeatxError(f"--groups {text}: give two spans or more, in order and without overlap")
+        raise FeatxError(f"{option} {text}: give two spans or more, in order and without overlap")
     return tuple(f"{low}-{high}" for low, high in spans)
 
 

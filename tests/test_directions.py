@@ -71,7 +71,7 @@ TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
 @pytest.mark.parametrize(
-    "command", ["merge", "regress", "ensemble", "compare", "inspect", "doctor"]
+    "command", ["clean", "merge", "regress", "ensemble", "compare", "inspect", "doctor"]
 )
 def test_help_of_the_torchless_commands_needs_no_torch(command):
     done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")
@@ -100,6 +100,7 @@ def test_help_imports_nothing_heavy():
 def test_modules_that_promise_no_torch_keep_it():
     code = "".join(f"import featx.{module}\n" for module in NO_TORCH) + (
         "import featx.store.merging, featx.store.shard_set\n"
+        "import experiments.cleaning, regress.label_cleaning, regress.review\n"
         "import regress.evaluate, regress.compare, regress.ensemble, regress.expected_age\n"
         "import regress.report.group_page, regress.regressors.exact_kernel\n"
         "import regress.regressors.softmax, regress.regressors.baselines\n"

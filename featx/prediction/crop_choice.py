@@ -10,7 +10,7 @@ from featx.errors import FeatxError
 from featx.faces._registry import detector_entry, detector_names
 from featx.faces.cropper import CropSettings
 from featx.images import MAX_PIXELS
-from featx.provenance import crop_settings
+from featx.prepared import crop_settings
 from featx.weights import LoadedNetwork
 
 #: Input sizes, height and width, of the networks that are trained on aligned faces.

@@ -11,7 +11,7 @@ from typing import Any
 from featx import __version__
 from featx.backbones import check_growth, get_backbone
 from featx.errors import FeatxError
-from featx.provenance import crop_settings
+from featx.prepared import crop_settings
 from featx.training.cascade_file import Cascade, describe
 from featx.training.data import (
     StageData,

@@ -19,6 +19,7 @@ from featx.checkpoints import write_checkpoint
 from featx.errors import FeatxError
 from featx.heads import Heads, attach_heads
 from featx.progress import tracking
+from featx.trained_on import TrainedOn
 from featx.training.cascade_file import describe
 from featx.training.data import balanced_weights, head_specs, stage_labels
 from featx.training.journal import StageJournal
@@ -155,7 +156,7 @@ def run_stage(
         journal.finish(training.history)
         description = _description(plan, parent, heads, key, training.history, processes.count)
         state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
-        write_checkpoint(result, state, description)
+        write_checkpoint(result, state, description, _trained_on(plan, parent))
         write_json(folder / "stage.json", description)
         (folder / STATE).unlink(missing_ok=True)
     processes.wait()
@@ -220,6 +221,14 @@ def _finished(result: Path, parent: LoadedNetwork, key: str, resume: bool) -> Lo
             "delete its folder to make it again"
         )
     return network
+
+
+def _trained_on(plan: StagePlan, parent: LoadedNetwork) -> TrainedOn | None:
+    """Return whom the stage's network has seen; unknown where that of its parent is."""
+    if parent.trained_on is None:
+        return None
+    sides = [side for side in (plan.data.train, plan.data.validation) if side is not None]
+    return parent.trained_on | TrainedOn.of(*(side.table for side in sides))
 
 
 def _description(
