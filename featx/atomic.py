@@ -46,10 +46,11 @@ def writing(path: str | Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
+        yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp's 0600 would shut colleagues out
-        yield temporary
+        # 0600, which mkstemp and some writers of their own make it, shuts colleagues out
+        temporary.chmod(0o666 & ~mask)
         publish(temporary, path)
     except OSError as error:
         raise FeatxError(f"cannot write {path}: {error.strerror or error}") from error

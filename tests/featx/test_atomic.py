@@ -60,3 +60,14 @@ def test_only_the_leftovers_of_dead_processes_are_removed(tmp_path):
         remove_leftovers(tmp_path)
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {own.name, running, elsewhere, ".unknown.partial", "f.h5.partial"}
+
+
+def test_colleagues_may_read_what_a_writer_put_in_place_of_the_temporary(tmp_path):
+    with writing(tmp_path / "network") as temporary:
+        other = tmp_path / "other"
+        other.write_text("weights")
+        other.chmod(0o600)  # as safetensors does
+        other.replace(temporary)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "network").stat().st_mode == plain.stat().st_mode
