@@ -21,6 +21,9 @@ from featx.trained_on import TrainedOn
 #: Of the description that a fine-tuned network's file carries.
 FORMAT = "featx-network/1"
 
+#: The metadata's key for `TrainedOn`; others' files may have a ``trained_on`` of their own.
+SEEN = "featx.trained_on"
+
 SAFETENSORS = (".safetensors",)
 PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
 
@@ -114,10 +117,10 @@ def trained_on_in(path: Path) -> TrainedOn | None:
 
 
 def _trained_on(path: Path, metadata: Mapping[str, str]) -> TrainedOn | None:
-    if "trained_on" not in metadata:
+    if SEEN not in metadata:
         return None
     try:
-        return TrainedOn.decode(metadata["trained_on"])
+        return TrainedOn.decode(metadata[SEEN])
     except ValueError as error:
         raise FeatxError(f"{path}: what it was trained on is damaged ({error})") from None
 
@@ -171,7 +174,7 @@ def write_checkpoint(
     text = json.dumps({"format": FORMAT, **description}, sort_keys=True, allow_nan=False)
     metadata = {"featx": text}
     if trained_on is not None:
-        metadata["trained_on"] = trained_on.encode()
+        metadata[SEEN] = trained_on.encode()
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     try:
         with writing(path) as temporary:

@@ -41,6 +41,13 @@ def assert_same(network, state):
     assert all(torch.equal(loaded[name], state[name]) for name in state)
 
 
+def test_what_others_write_into_their_files_is_no_concern_of_ours(tmp_path, mobile):
+    path = tmp_path / "net.safetensors"
+    theirs = {"trained_on": "CASIA-WebFace", "licence": "none", "classes": "many"}
+    save_file({name: value.contiguous() for name, value in mobile.items()}, path, theirs)
+    assert_same(load_network("mobilefacenet", str(path)), mobile)
+
+
 @pytest.mark.parametrize("form", ["plain", "wrapped", "parallel", "compiled", "safetensors"])
 def test_files_of_every_form(tmp_path, mobile, form):
     path = tmp_path / "net.pth"
