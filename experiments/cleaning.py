@@ -5,7 +5,6 @@ Nothing is deleted and no picture is copied: a new table stands beside a list th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ from experiments.judges import Judge, judge_by_run, run_of
 from featx import __version__
 from featx.atomic import remove_leftovers, write_json
 from featx.errors import FeatxError
-from featx.manifest import read_table, write_table
+from featx.file_hash import file_sha256
+from featx.manifest import read_table, table_file, write_table
 from featx.preparation import count
 from featx.prepared import prepared
 from regress.label_cleaning import Rule, default_bins, judge_labels
@@ -155,7 +155,7 @@ def plan_review(path: Path, review: Path, out: Path) -> Cleaning:
         If a file cannot be read.
     """
     path, table, settings = _read(path)
-    settings["review_sha256"] = _sha256(review)
+    settings["review_sha256"] = file_sha256(review)
     return Cleaning(path, _moved(table, path.parent, out), out, settings, review=review)
 
 
@@ -278,16 +278,9 @@ def write_cleaned(plan: Cleaning, cleaned: Cleaned) -> None:
 
 
 def _read(path: Path) -> tuple[Path, pd.DataFrame, dict[str, Any]]:
-    path = path / "images.csv" if path.is_dir() else path
+    path = table_file(path)
     table = read_table(path)
-    return path, table, {"table_sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise FeatxError(f"cannot read {path}: {error.strerror or error}") from None
+    return path, table, {"table_sha256": file_sha256(path)}
 
 
 def _moved(table: pd.DataFrame, folder: Path, out: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from featx.errors import FeatxError, unknown
 from featx.heads import GENDERS
 from featx.layers import LayerReader, LayerRequest, resolve
 from featx.loading import crop_paths
-from featx.manifest import read_table
+from featx.manifest import read_table, table_file
 from featx.provenance import context, provenance
 from featx.shards import Shard
 from featx.store import Layer, schema
@@ -136,8 +136,7 @@ def plan(
         raise FeatxError(f"--workers {workers}: give 0 or more")
     where = resolve_device(device)
     size = _batch_size(batch_size, where)
-    path = Path(table_path)
-    path = path / "images.csv" if path.is_dir() else path
+    path = table_file(table_path)
     table = read_table(path)
     paths = crop_paths(table, path.parent)
     _check_images(table, paths, path)

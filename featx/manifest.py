@@ -160,6 +160,12 @@ def read_csv_text(path: str | Path) -> pd.DataFrame:
         raise FeatxError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+def table_file(given: str | Path) -> Path:
+    """Return the image table's file: the given one, or ``images.csv`` in a given folder."""
+    given = Path(given)
+    return given / "images.csv" if given.is_dir() else given
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read an image table, as `featx prepare` writes it or made by hand.
 

@@ -18,6 +18,7 @@ from torch import nn
 from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
 from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
 from featx.errors import FeatxError, unknown
+from featx.file_hash import file_sha256
 from featx.heads import HeadSpec, attach_heads, with_heads
 from featx.trained_on import TrainedOn
 
@@ -96,7 +97,7 @@ def load_network(backbone: str, weights: str, *, seed: int = 0) -> LoadedNetwork
         return _random(entry, int(drawn[1]) if drawn[1] else seed)
     published = entry.weights.get(weights)
     path = locate(entry, weights)
-    digest = _sha256(path)
+    digest = file_sha256(path)
     if published is None:
         same = [known for known in entry.weights.values() if known.sha256 == digest]
         published = same[0] if same else None
@@ -342,11 +343,3 @@ def _random(backbone: Backbone, seed: int) -> LoadedNetwork:
         has_head=_classes_in(backbone, network.state_dict()) is not None,
         notes=("random weights: features for trying things out, not for results",),
     )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise FeatxError(f"cannot read {path}: {error.strerror or error}") from None

@@ -145,7 +145,7 @@ def write_ensemble(ensemble: Ensemble, folder: Path, *, resume: bool = False) ->
     start_folder(folder, resume)
     key = ensemble.key
     done = finished_folds(folder, key)
-    seconds = sum(_seconds_a_fold(run) for run in ensemble.members)
+    seconds = sum(run.seconds_a_fold for run in ensemble.members)
     folds = ensemble.table["fold"].to_numpy(str)
     for name in ensemble.folds:
         if name in done:
@@ -190,11 +190,6 @@ def _common(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif all(other == value for other in others):
             found[key] = value
     return found
-
-
-def _seconds_a_fold(run: Run) -> float:
-    done = run.predictions["fold"].nunique()
-    return float(run.info.get("seconds") or 0) / max(done, 1)
 
 
 def _folds(run: Run) -> list[str]:

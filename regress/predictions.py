@@ -102,6 +102,12 @@ class Run:
         """The SHA-256 of ``predictions.csv``."""
         return _sha256(self.folder / "predictions.csv")
 
+    @property
+    def seconds_a_fold(self) -> float:
+        """What a finished fold took on average, seconds; 0 where the run does not tell."""
+        done = self.predictions["fold"].nunique()
+        return float(self.info.get("seconds") or 0) / max(done, 1)
+
 
 def fold_stem(fold: str) -> str:
     """Return a file name for a fold: its own name where that is safe, else a readable hash."""

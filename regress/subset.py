@@ -73,12 +73,16 @@ def write_subset(
     done = list(dict.fromkeys(folds))
     start_folder(folder, resume=True)
     finished = finished_folds(folder, key)
-    seconds = float(run.info.get("seconds") or 0) / max(run.predictions["fold"].nunique(), 1)
     for fold in done:
         if fold in finished:
             continue
         rows = np.flatnonzero(folds == fold)
-        record = {"fold": fold, "key": key, "n_test": len(rows), "seconds": round(seconds, 3)}
+        record = {
+            "fold": fold,
+            "key": key,
+            "n_test": len(rows),
+            "seconds": round(run.seconds_a_fold, 3),
+        }
         some = None if probable is None else (probable[0], probable[1][rows])
         write_fold(folder, table.iloc[rows], record, some)
     none = np.array([], int)

@@ -245,8 +245,9 @@ def with_options(name: str, changes: Mapping[str, Value]) -> str:
     base, colon, text = name.partition(":")
     if changes and not entry.options:
         raise FeatxError(f"backbone {base} has no options, so that {next(iter(changes))} is none")
-    given = read_options(base, text, entry.options) if colon else {}
-    values = {option: given.get(option, each.default) for option, each in entry.options.items()}
+    values = {option: each.default for option, each in entry.options.items()}
+    if colon:
+        values = read_options(base, text, entry.options)
     for option, value in changes.items():
         values[option] = read_option(base, option, str(value), entry.options)
     return full_name(base, values, entry.options)

@@ -46,6 +46,21 @@ def hash_rows(variable: h5py.Dataset) -> str:
     return hasher.hexdigest()
 
 
+def refuse_overwriting(path: Path, *, resume: bool) -> None:
+    """Refuse a finished file that is there, unless it is to be checked and kept.
+
+    Raises
+    ------
+    FeatxError
+        Without `resume`.
+    """
+    if not resume:
+        raise FeatxError(
+            f"{path} is there already and is never overwritten; remove it, choose another name, or "
+            "give --resume to check and keep it"
+        )
+
+
 def check_complete(path: Path, plan: dict[str, Any]) -> None:
     """Check that a finished file is wholly what the plan would give.
 

@@ -49,11 +49,7 @@ def merge(joined: ShardSet, out: str | Path, *, resume: bool = False) -> bool:
     """
     out, plan = Path(out), joined.plan
     if out.exists():
-        if not resume:
-            raise FeatxError(
-                f"{out} is there already and is never overwritten; remove it, choose another "
-                "name, or give --resume to check and keep it"
-            )
+        comparison.refuse_overwriting(out, resume=resume)
         images = schema.columns_to_json(joined.images)
         comparison.check_complete(out, {**plan, "images": images})
         return False

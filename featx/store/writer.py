@@ -113,11 +113,7 @@ class FeaturesWriter:
     def __enter__(self) -> Self:
         """Begin the file, or go on with it."""
         if self.path.exists():
-            if not self._resume:
-                raise FeatxError(
-                    f"{self.path} is there already and is never overwritten; remove it, "
-                    "choose another name, or give --resume to check and keep it"
-                )
+            comparison.refuse_overwriting(self.path, resume=self._resume)
             comparison.check_complete(self.path, self._plan)
             self.rows_done, self.complete = len(self._images), True
             return self

@@ -16,7 +16,7 @@ from featx.errors import FeatxError
 from featx.heads import GENDERS, Task
 from featx.identities import people
 from featx.loading import crop_paths
-from featx.manifest import read_table
+from featx.manifest import read_table, table_file
 from featx.training.hashes import fill_hashes
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def read_samples(tables: Sequence[str | Path]) -> Samples:
         If a table cannot be read, no row is usable, or a row has neither a hash nor a file.
     """
     parts = []
-    for given in map(Path, tables):
-        path = given / "images.csv" if given.is_dir() else given
+    for path in map(table_file, tables):
         table = read_table(path)
         table["file"] = crop_paths(table, path.parent)
         # rows made by hand may be several crops of one picture: those are not one image
