@@ -1,4 +1,4 @@
-"""Run independent tasks: here in processes, later on a cluster. No torch."""
+"""Run independent tasks in processes of this machine. No torch."""
 
 from __future__ import annotations
 
