@@ -58,10 +58,10 @@ def note_and_sleep(folder, number):
 def test_processes_end_with_a_killed_parent(tmp_path):
     code = (
         "import pathlib\nfrom featx.cluster import run\n"
-        "from tests.featx.test_cluster import note_and_sleep\n"
+        "from tests.featx.cluster.test_local import note_and_sleep\n"
         f"list(run(note_and_sleep, [(pathlib.Path({str(tmp_path)!r}), n) for n in (0, 1)], 2))\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3])
     try:
         wait_until(lambda: all((tmp_path / name).is_file() for name in "01"))
         wait_until(lambda: all((tmp_path / name).read_text() for name in "01"))
