@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.cluster import TASK, Asked, cluster_options, tell_scripts
 from cli.options import Duration, long_work
+
+if TYPE_CHECKING:
+    from featx.cluster.job import Job
+    from regress.methods import Method
 
 
 @click.command()
@@ -59,14 +66,32 @@ from cli.options import Duration, long_work
     show_default=True,
     help="auto-sklearn: MB of memory a model.",
 )
+@click.option(
+    "--part",
+    metavar="K/N",
+    help="Only the K-th of N parts of all folds, for the tasks of an array; implies --resume. "
+    "--gather publishes them.",
+)
+@click.option(
+    "--gather", "gathering", is_flag=True, help="Compute nothing; publish the folds that are there."
+)
+@cluster_options
 @long_work
+@click.pass_context
 def regress(
+    context: click.Context,
     features: Path,
     out: Path,
     layers: tuple[str, ...],
     regressors: tuple[str, ...],
     protocol: str,
     jobs: int,
+    part: str | None,
+    gathering: bool,
+    cluster: str | None,
+    profile: Path | None,
+    slurm: tuple[str, ...],
+    wait: bool,
     resume: bool,
     dry_run: bool,
     seed: int,
@@ -79,11 +104,10 @@ def regress(
     featx regress fgnet.h5 --layer gap --regressor exact-kernel --regressor softmax -o out
     featx regress fgnet.h5 --layer gap --regressor auto-sklearn --time-budget 10m --jobs 2 -o out
     """
-    from featx.errors import FeatxError
+    if [part is not None, gathering, cluster is not None].count(True) > 1:
+        raise click.UsageError("give one of --part, --gather and --cluster")
     from featx.store import FeaturesFile
-    from regress.evaluate import evaluate, plan_methods
-    from regress.metrics import mae
-    from regress.predictions import read_run
+    from regress.methods import plan_methods
 
     if not layers:
         with FeaturesFile(features) as file:
@@ -97,20 +121,89 @@ def regress(
         seed=seed,
         options=options,
     )
+    asked = Asked(context, cluster, profile, slurm, wait)
     if dry_run:
-        for method in methods:
-            click.echo(
-                f"{method.name}: {len(method.folds)} folds over {len(method.data.images)} images, "
-                f"{method.data.X.shape[1]} units -> {method.folder}"
-            )
+        _tell_plan(methods, out, asked)
+    elif cluster:
+        _submit(methods, out, asked, resume)
+    elif part is not None:
+        _compute_part(methods, part, jobs)
+    elif gathering:
+        from regress.on_slurm import gather_all
+
+        _report(methods, gather_all(methods, out))
+    else:
+        from regress.evaluate import evaluate
+
+        _build_environment(methods)
+        _report(methods, (evaluate(method, jobs=jobs, resume=resume) for method in methods))
+
+
+def _tell_plan(methods: list[Method], out: Path, asked: Asked) -> None:
+    if asked.cluster:
+        from regress.on_slurm import plan_work
+
+        array, gathering = _jobs(methods, out, asked)
+        work = plan_work(methods, array)
+        tell_scripts([*([work.array] if work.labels else []), gathering])
         return
-    if any(spec.partition(":")[0] == "auto-sklearn" for spec in regressors):
+    for method in methods:
+        click.echo(
+            f"{method.name}: {len(method.folds)} folds over {len(method.data.images)} images, "
+            f"{method.data.X.shape[1]} units -> {method.folder}"
+        )
+
+
+def _jobs(methods: list[Method], out: Path, asked: Asked) -> tuple[Job, Job]:
+    """Return the array of a task a unit, still without its tasks, and the job that gathers."""
+    from regress.evaluate import units
+
+    part = f"--part {TASK}/{len(units(methods))}"
+    return asked.job("regress", out, part), asked.job("gather", out, "--gather")
+
+
+def _submit(methods: list[Method], out: Path, asked: Asked, resume: bool) -> None:
+    from regress.on_slurm import gather_all, plan_work, submit_work
+
+    array, gathering = _jobs(methods, out, asked)
+    _build_environment(methods)
+    work = plan_work(methods, array)
+    tasks = submit_work(methods, work, gathering, resume=resume)
+    ended = asked.follow(tasks, out) if tasks else []
+    if ended is not None:
+        _report(methods, gather_all(methods, out, ended))
+
+
+def _compute_part(methods: list[Method], part: str, jobs: int) -> None:
+    from featx.cluster import Part
+    from featx.errors import FeatxError
+    from regress.evaluate import evaluate_part
+
+    os.environ.setdefault("FEATX_AUTOSKLEARN_BUILD", "never")  # not by every task of an array
+    failed = evaluate_part(methods, Part.read(part), jobs=jobs)
+    for name, reason in failed.items():
+        click.echo(f"{name} failed: {reason}", err=True)
+    if failed:
+        raise FeatxError(
+            f"{len(failed)} folds of part {part} failed; mend the cause, and run again"
+        )
+    click.echo(f"part {part} is done")
+
+
+def _build_environment(methods: list[Method]) -> None:
+    if any(method.spec.partition(":")[0] == "auto-sklearn" for method in methods):
         from regress.regressors.auto_sklearn import environment
 
         environment.ensure()
-    failed = 0
-    for method in methods:
-        info = evaluate(method, jobs=jobs, resume=resume)
+
+
+def _report(methods: list[Method], infos: Iterable[dict[str, Any]]) -> None:
+    from featx.errors import FeatxError
+    from regress.metrics import mae
+    from regress.predictions import read_run
+
+    failed = missing = 0
+    for method, info in zip(methods, infos, strict=True):
         table = read_run(method.folder).predictions
         folds = info["folds"]
         score = f"MAE {mae(table['age'], table['predicted_age']):.3f} years" if len(table) else "-"
@@ -121,8 +214,11 @@ def regress(
         for name, reason in folds["failed"].items():
             click.echo(f"  fold {name} failed: {reason}", err=True)
         failed += len(folds["failed"])
+        missing += len(folds["missing"])
     if failed:
         raise FeatxError(
             f"{failed} folds failed (reasons above); the others are kept: "
             "mend the cause and run again with --resume"
         )
+    if missing:
+        raise FeatxError(f"{missing} folds are missing; compute them with --resume")

@@ -42,7 +42,7 @@ from featx.training.samples import (
 from featx.training.shortage import telling_shortage
 from featx.views import View
 from featx.weights import load_network
-from regress.evaluate import plain
+from regress.methods import plain
 from regress.predictions import FORMAT, finished_folds, write_fold
 from regress.protocols import Fold, split_hash, with_subjects
 from regress.publishing import publish, start_folder

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from featx.errors import FeatxError
-from regress.evaluate import evaluate, plan_methods
+from regress.evaluate import evaluate
+from regress.methods import plan_methods
 
 #: MTCNN's last network is the one trained face network that comes with a package.
 BACKBONE, WEIGHTS = "onet", "mtcnn"

@@ -27,7 +27,7 @@ from featx.training.samples import Samples, check_disjoint
 from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage, start_preprocessing
 from featx.weights import LoadedNetwork, load_network
-from regress.evaluate import plain
+from regress.methods import plain
 from regress.predictions import finished_folds, fold_stem, write_failure, write_fold
 from regress.protocols import Fold
 from regress.regressors import make_regressor

@@ -11,7 +11,7 @@ from featx.heads import GENDERS, Task
 from featx.prepared import prepared
 from featx.views import View
 from featx.weights import LoadedNetwork
-from regress.evaluate import plain
+from regress.methods import plain
 
 
 def network_record(

@@ -19,7 +19,8 @@ from featx.errors import FeatxError
 from featx.extraction import extract
 from featx.training.planning import plan_stages
 from regress.ensemble import plan_ensemble, write_ensemble
-from regress.evaluate import evaluate, plan_methods
+from regress.evaluate import evaluate
+from regress.methods import plan_methods
 from regress.predictions import Run, read_run
 from regress.subset import write_subset
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,120 +11,50 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from featx import __version__
-from featx.cluster import run
+from featx.cluster import Part, run
 from featx.errors import FeatxError
 from featx.progress import tracking
-from regress.data import LayerData, load_layer
-from regress.predictions import FORMAT, finished_folds, fold_stem, write_failure, write_fold
-from regress.protocols import Fold, check_named, plan_folds, split_hash
-from regress.publishing import publish, start_folder
-from regress.regressors import make_regressor
-from regress.regressors.expected_value import are_ages
-
-#: Options that change how a fold is computed but not what is computed.
-_NOT_IN_KEY = ("keep", "environment", "max_memory")
+from regress.methods import Method, plain
+from regress.predictions import failed_folds, finished_folds, forget, write_failure, write_fold
+from regress.protocols import Fold
+from regress.publishing import publish, start_folder, write_plan
 
 
 @dataclass(frozen=True)
-class Method:
-    """One layer with one regressor under one protocol: all that its folds are computed from."""
+class Unit:
+    """What is computed in one go: a fold of a method, or all where they are computed together.
 
-    folder: Path
-    data: LayerData
-    spec: str
-    options: dict[str, Any]
-    protocol: str
-    seed: int
-    folds: list[Fold]
-    split: str
-
-    @property
-    def name(self) -> str:
-        """The name under which the method is shown."""
-        return f"{self.data.layer} · {self.spec}"
-
-    def regressor(self) -> Any:
-        """Return a fresh, unfitted regressor."""
-        return make_regressor(self.spec, self.options, self.seed)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The regressor's parameters, as JSON-able values."""
-        return {key: plain(value) for key, value in self.regressor().get_params(False).items()}
-
-    @property
-    def key(self) -> str:
-        """A hash of everything that a fold's predictions depend on."""
-        parameters = {k: v for k, v in self.parameters.items() if k not in _NOT_IN_KEY}
-        source = [
-            FORMAT,
-            __version__,  # default grids may change with it
-            self.data.layer,
-            self.data.source["layer_sha256"],
-            self.spec.partition(":")[0],
-            parameters,
-            self.protocol,
-            self.seed,
-            self.split,
-        ]
-        return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON-able data: no NaN, no NumPy."""
-    if isinstance(value, float) and not np.isfinite(value):
-        return None  # JSON has no NaN
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
-    return str(value)
-
-
-def method_folder(out: Path, layer: str, spec: str) -> Path:
-    """Return the folder of a method below `out`."""
-    return out / fold_stem(f"{layer}.{spec.replace(':', '.').replace('=', '-').replace(',', '.')}")
-
-
-def plan_methods(
-    features: str | Path,
-    out: str | Path,
-    *,
-    layers: Sequence[str],
-    regressors: Sequence[str],
-    protocol: str = "lopo",
-    seed: int = 0,
-    options: Mapping[str, Any] | None = None,
-) -> list[Method]:
-    """Read the layers, plan the folds, and check every name before anything runs.
-
-    Raises
-    ------
-    FeatxError
-        As `load_layer`, `plan_folds` and `make_regressor`.
+    Attributes
+    ----------
+    method : Method
+        Whose.
+    folds : list of Fold
+        One, or all.
     """
-    methods = []
-    for layer in layers:
-        data = load_layer(features, layer)
-        check_named(protocol, len(data.images), data.counts["without_subject"], str(features))
-        folds = plan_folds(protocol, data.images, seed)
-        split = split_hash(data.images, folds)
-        given = {**(options or {}), "unit_ages": data.classes}
-        for spec in regressors:
-            regressor = make_regressor(spec, given, seed)
-            if hasattr(regressor, "unit_ages") and not are_ages(data.classes):
-                raise FeatxError(
-                    f"{features}: the units of layer {layer!r} are not probabilities of ages; give "
-                    f"{spec} the layer softmax of a network whose head tells ages"
-                )
-            folder = method_folder(Path(out), layer, spec)
-            methods.append(Method(folder, data, spec, given, protocol, seed, folds, split))
-    return methods
+
+    method: Method
+    folds: list[Fold]
+
+    @property
+    def label(self) -> str:
+        """The unit in words."""
+        whole = len(self.folds) > 1 or self.method.at_once
+        return f"{self.method.name}, {'all folds' if whole else f'fold {self.folds[0].name}'}"
+
+    def missing(self) -> list[Fold]:
+        """Return the folds that are not finished."""
+        names = [fold.name for fold in self.folds]
+        done = finished_folds(self.method.folder, self.method.key, names)
+        return [fold for fold in self.folds if fold.name not in done]
+
+
+def units(methods: Sequence[Method]) -> list[Unit]:
+    """Return all that some methods consist of, in an order that depends on nothing else."""
+    found: list[Unit] = []
+    for method in methods:
+        groups = [method.folds] if method.at_once else [[fold] for fold in method.folds]
+        found += [Unit(method, folds) for folds in groups]
+    return found
 
 
 def evaluate(method: Method, *, jobs: int = 1, resume: bool = False) -> dict[str, Any]:
@@ -154,23 +82,111 @@ def evaluate(method: Method, *, jobs: int = 1, resume: bool = False) -> dict[str
     FeatxError
         If the folder holds an earlier run and `resume` is false.
     """
-    start_folder(method.folder, resume)
+    start(method, resume=resume)
     done = finished_folds(method.folder, method.key)
     todo = [fold for fold in method.folds if fold.name not in done]
+    return gather(method, _track(method, todo, jobs))
+
+
+def start(method: Method, *, resume: bool) -> None:
+    """Make a method's folder, or take up the one that is there, and write down its folds.
+
+    Raises
+    ------
+    FeatxError
+        If it holds an earlier run and `resume` is false.
+    """
+    start_folder(method.folder, resume)
+    write_plan(method.folder, method.name, method.key, [fold.name for fold in method.folds])
+
+
+def evaluate_part(methods: Sequence[Method], part: Part, *, jobs: int = 1) -> dict[str, str]:
+    """Compute the missing folds of a part of some methods, and nothing but these folds' pieces.
+
+    Parts run side by side on machines that share the folder; `gather` publishes what they wrote.
+
+    Parameters
+    ----------
+    methods : sequence of Method
+        From `plan_methods`.
+    part : Part
+        Of their `units`.
+    jobs : int
+        Folds at a time; below 1 means one a core.
+
+    Returns
+    -------
+    dict of str to str
+        Why a unit's fold failed, by method and fold.
+    """
+    failed = {}
+    mine = part.of(units(methods))
+    for method in methods:
+        todo = [fold for unit in mine if unit.method is method for fold in unit.missing()]
+        if todo:
+            write_plan(method.folder, method.name, method.key, [f.name for f in method.folds])
+        for name, reason in _track(method, todo, jobs).items():
+            failed[f"{method.name}, fold {name}"] = reason
+    return failed
+
+
+def gather(method: Method, failed: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Write the predictions of the folds that are there, computing none.
+
+    Parameters
+    ----------
+    method : Method
+        From `plan_methods`.
+    failed : mapping of str to str
+        Why folds are not there, where that is known.
+
+    Returns
+    -------
+    dict
+        The content of ``run.json``.
+    """
+    info = {
+        "method": method.name,
+        "layer": method.data.layer,
+        "regressor": method.spec,
+        "parameters": method.parameters,
+        "protocol": method.protocol,
+        "seed": method.seed,
+        "split_hash": method.split,
+        "features": plain(method.data.source),
+        "counts": method.data.counts,
+    }
+    planned = [fold.name for fold in method.folds]
+    return publish(method.folder, method.key, planned, failed or {}, info)
+
+
+def left_over(method: Method) -> dict[str, str]:
+    """Return the folds that are not finished, with the reasons that were written down or empty."""
+    names = [fold.name for fold in method.folds]
+    done = finished_folds(method.folder, method.key)
+    missing = [name for name in names if name not in done]
+    told = failed_folds(method.folder, method.key, missing)
+    return {name: told.get(name, "") for name in missing}
+
+
+def _track(method: Method, todo: list[Fold], jobs: int) -> dict[str, str]:
+    """Compute some folds, showing how far that has come; return why folds failed."""
     failed: dict[str, str] = {}
-    with tracking(method.name, len(method.folds), "fold", len(done)) as advance:
+    forget(method.folder, [fold.name for fold in todo])  # why they failed when tried before
+    done = len(method.folds) - len(todo)
+    with tracking(method.name, len(method.folds), "fold", done) as advance:
         for name, reason in _compute(method, todo, jobs):
             if reason:
                 failed[name] = reason
             advance(1)
-    return _publish(method, failed)
+    return failed
 
 
 def _compute(method: Method, todo: list[Fold], jobs: int) -> Iterator[tuple[str, str | None]]:
     """Yield (fold name, reason why it failed or None) as folds end."""
     if not todo:
         return
-    if method.protocol == "lopo" and hasattr(method.regressor(), "cross_val_predict_groups"):
+    if method.at_once:
         yield from _all_at_once(method, todo)
         return
     data = method.data
@@ -243,18 +259,3 @@ def _write(
     table["predicted_age"] = predicted
     n = {"n_train": len(fold.train), "n_test": len(fold.test)}
     write_fold(folder, table, {"fold": fold.name, "key": key, **n, **record}, probabilities)
-
-
-def _publish(method: Method, failed: dict[str, str]) -> dict[str, Any]:
-    info = {
-        "method": method.name,
-        "layer": method.data.layer,
-        "regressor": method.spec,
-        "parameters": method.parameters,
-        "protocol": method.protocol,
-        "seed": method.seed,
-        "split_hash": method.split,
-        "features": plain(method.data.source),
-        "counts": method.data.counts,
-    }
-    return publish(method.folder, method.key, [fold.name for fold in method.folds], failed, info)

@@ -195,14 +195,21 @@ def read_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def finished_folds(folder: Path, key: str) -> dict[str, dict[str, Any]]:
+def finished_folds(
+    folder: Path, key: str, only: Iterable[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the records of the folds that are whole and were computed from `key`.
 
     A fold counts by content, not by its file being there: its record must parse, carry the same
-    key, and match its table's bytes.
+    key, and match its table's bytes. Where only some folds are asked for, no other is looked at.
     """
+    pieces = folder / "folds"
+    if only is None:
+        paths = sorted(pieces.glob("*.json"))
+    else:
+        paths = [pieces / f"{fold_stem(fold)}.json" for fold in only]
     found = {}
-    for path in sorted((folder / "folds").glob("*.json")):
+    for path in paths:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -213,6 +220,26 @@ def finished_folds(folder: Path, key: str) -> dict[str, dict[str, Any]]:
         if table.is_file() and record.get("table_sha256") == _sha256(table):
             found[str(record["fold"])] = record
     return found
+
+
+def failed_folds(folder: Path, key: str, only: Iterable[str]) -> dict[str, str]:
+    """Return why some folds failed, of those that left word of it (see `write_failure`)."""
+    found = {}
+    for fold in only:
+        path = folder / "folds" / f"{fold_stem(fold)}.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict) and record.get("key") == key and "error" in record:
+            found[fold] = str(record["error"])
+    return found
+
+
+def forget(folder: Path, folds: Iterable[str]) -> None:
+    """Remove the records of folds that are to be computed again."""
+    for fold in folds:
+        (folder / "folds" / f"{fold_stem(fold)}.json").unlink(missing_ok=True)
 
 
 def gather(folder: Path, folds: Iterable[str], task: str = "age") -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from regress.predictions import (
 )
 from regress.probabilities import write_probabilities
 from regress.summary import summarise
+
+#: The file in a method's folder that names its folds.
+PLAN = "plan.json"
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "h5py", "joblib", "pandas")
 
@@ -38,6 +42,18 @@ def start_folder(folder: Path, resume: bool) -> None:
         (folder / "folds").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FeatxError(f"cannot make {folder}: {error.strerror or error}") from None
+
+
+def write_plan(folder: Path, method: str, key: str, folds: Sequence[str]) -> None:
+    """Write down a method's folds beside them, for `featx status`; once where nothing changed."""
+    told = {"format": FORMAT, "method": method, "key": key, "folds": list(folds)}
+    path = folder / PLAN
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        there = None
+    if there != told:
+        write_json(path, told)
 
 
 def publish(

@@ -125,7 +125,7 @@ def test_networks_learn_what_the_mean_does_not(made):
 
 def test_split_hashes_are_those_of_regress(made, tmp_path):
     from featx.extraction import extract
-    from regress.evaluate import plan_methods
+    from regress.methods import plan_methods
 
     settled = plan(made, protocol="lopo")
     extract(

@@ -19,7 +19,8 @@ from featx.shards import Shard
 from featx.store import FeaturesFile
 from regress import regressors
 from regress.data import load_layer
-from regress.evaluate import evaluate, plan_methods
+from regress.evaluate import evaluate
+from regress.methods import plan_methods
 from regress.predictions import read_run
 
 from .conftest import write_features

@@ -8,7 +8,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from featx.errors import FeatxError
 from featx.manifest import new_table
 from featx.store import FeaturesWriter, Layer
-from regress.evaluate import evaluate, plan_methods
+from regress.evaluate import evaluate
+from regress.methods import plan_methods
 from regress.predictions import read_run
 from regress.regressors.expected_value import ExpectedValueRegressor, are_ages
 

@@ -1,0 +1,182 @@
+"""Sending a command to a cluster: its options, its tasks' commands, its scripts."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from featx.cluster.job import Job
+    from featx.cluster.submissions import Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The number of an array's task, in a command (`featx.cluster.job`).
+TASK = "$TASK"
+
+#: Options that say where and how a command runs here, which its tasks elsewhere are not given.
+_HERE = ("cluster", "profile", "slurm", "wait", "resume", "dry_run", "verbose", "jobs", "gather")
+
+
+def program() -> str:
+    """Return this program's path, quoted for a shell: the one beside the running Python."""
+    beside = Path(sys.executable).with_name("featx")
+    found = str(beside) if beside.exists() else shutil.which("featx")
+    return shlex.quote(found) if found else f"{shlex.quote(sys.executable)} -m cli.main"
+
+
+def again(context: click.Context, *more: str, without: Iterable[str] = ()) -> str:
+    """Return the running command as a line of shell, with more options at its end.
+
+    Parameters
+    ----------
+    context : click.Context
+        Of the running command.
+    *more : str
+        Options to add, as they are: the shell may expand them.
+    without : iterable of str
+        Parameters to leave out, beside those that tell where this process runs.
+    """
+    words: list[str] = []
+    step: click.Context | None = context
+    while step is not None and step.parent is not None:
+        words.insert(0, str(step.info_name))
+        step = step.parent
+    words = words or [str(context.info_name)]  # a command that was called by itself
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) not in (
+            ParameterSource.DEFAULT,
+            ParameterSource.DEFAULT_MAP,
+        )
+        if given and name not in _HERE and name not in set(without):
+            words += _written(parameter, context.params[name])
+    return " ".join([program(), *map(shlex.quote, words), *more])
+
+
+def _written(parameter: click.Parameter, value: Any) -> Iterator[str]:
+    several = parameter.multiple or parameter.nargs != 1
+    for each in value if several else [value]:
+        if each is None:
+            continue
+        if isinstance(parameter, click.Argument):
+            yield str(each)
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            yield (parameter.opts if each else parameter.secondary_opts)[-1]
+        else:
+            yield from (parameter.opts[-1], str(each))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command was asked about the cluster.
+
+    Attributes
+    ----------
+    context : click.Context
+        Of the command.
+    cluster : str or None
+        The kind; None to work here.
+    profile : Path or None
+        The profile file; None for the user's own.
+    changes : tuple of str
+        Departures from it.
+    wait : bool
+        Whether to wait for the end.
+    """
+
+    context: click.Context
+    cluster: str | None
+    profile: Path | None
+    changes: tuple[str, ...]
+    wait: bool
+
+    def job(self, work: str, out: Path, *more: str, name: str = "", **settings: Any) -> Job:
+        """Return a job that runs the command again.
+
+        Parameters
+        ----------
+        work : str
+            The kind, which decides what it asks for; departures from the profile are for all but
+            gathering.
+        out : Path
+            The command's output, a folder.
+        *more : str
+            Options to add.
+        name : str
+            Of the job; by default the kind's.
+        **settings
+            More of `featx.cluster.job.Job`.
+        """
+        from featx.cluster.job import Job
+        from featx.cluster.profile import read_profile
+        from featx.cluster.submissions import FOLDER
+
+        changes = () if work == "gather" else self.changes
+        asked = read_profile(self.profile).resources(work, changes)
+        command = f"exec {again(self.context, *more)}"
+        return Job(name or work, command, asked, out / FOLDER, **settings)
+
+    def follow(self, tasks: Sequence[Task], out: Path) -> list[Task] | None:
+        """Wait for tasks and return them with their last states; None where that isn't wanted."""
+        from featx.cluster import submissions
+        from featx.progress import tracking
+
+        jobs = ", ".join(dict.fromkeys(task.job.partition("_")[0] for task in tasks))
+        status = f"`featx status {shlex.quote(str(out))}` shows how far it is"
+        click.echo(f"{len(tasks)} tasks in the jobs {jobs}; {status}", err=True)
+        if not self.wait:
+            return None
+        try:
+            with tracking("cluster", len(tasks), "task") as advance:
+                ended = submissions.wait(tasks, advance)
+        except KeyboardInterrupt:
+            click.echo(f"the jobs go on; {status}, and --resume waits again", err=True)
+            raise
+        click.echo(f"ended: {submissions.tally(ended)}", err=True)
+        return ended
+
+
+def tell_scripts(jobs: Sequence[Job]) -> None:
+    """Print the scripts that would be submitted, one after the other."""
+    for number, job in enumerate(jobs, start=1):
+        click.echo(f"# script {number} of {len(jobs)}; logs go to the folder {job.folder}")
+        click.echo(job.script)
+
+
+def cluster_options(command: F) -> F:
+    """Add what sends the work to a Slurm cluster."""
+    for option in (
+        click.option(
+            "--wait/--no-wait",
+            default=True,
+            show_default=True,
+            help="With --cluster: wait for the end, or only submit; `featx status` tells more.",
+        ),
+        click.option(
+            "--slurm",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="With --cluster: depart from the profile, as memory=16G; repeatable.",
+        ),
+        click.option(
+            "--profile",
+            type=click.Path(path_type=Path),
+            help="With --cluster: what jobs ask for. [default: ~/.config/featx/cluster.toml]",
+        ),
+        click.option(
+            "--cluster",
+            type=click.Choice(["slurm"]),
+            help="Run as jobs of a cluster; with --dry-run their scripts are printed.",
+        ),
+    ):
+        command = option(command)
+    return command
