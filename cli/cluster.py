@@ -147,8 +147,12 @@ class Asked:
 
 def tell_scripts(jobs: Sequence[Job]) -> None:
     """Print the scripts that would be submitted, one after the other."""
-    for number, job in enumerate(jobs, start=1):
-        click.echo(f"# script {number} of {len(jobs)}; logs go to the folder {job.folder}")
+    from featx.cluster import slurm, submissions
+
+    limit = slurm.max_array_size() if slurm.is_here() else slurm.MAX_ARRAY_SIZE
+    scripts = [part for job in jobs for part in submissions.chunks(job, limit)]
+    for number, job in enumerate(scripts, start=1):
+        click.echo(f"# script {number} of {len(scripts)}; needs the folder {job.folder}")
         click.echo(job.script)
 
 

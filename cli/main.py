@@ -128,3 +128,7 @@ def _missing_extra(error: Exception) -> str | None:
         return None
     extra = extra_of(error.name or "")
     return extra and f"error: this needs {error.name}, which is not installed: {install(extra)}"
+
+
+if __name__ == "__main__":
+    main()

@@ -23,8 +23,8 @@ LIVE = frozenset(
 #: Seconds that a command of Slurm may take; the controller of a busy cluster answers slowly.
 _PATIENCE = 120
 
-#: Slurm's own limit of an array's indices where its configuration names none.
-_MAX_ARRAY = 1001
+#: One more than the highest index of an array, where a cluster's configuration names none.
+MAX_ARRAY_SIZE = 1001
 
 
 def submit(job: Job, after: str = "") -> str:
@@ -53,10 +53,15 @@ def submit(job: Job, after: str = "") -> str:
     return told.strip().splitlines()[-1].partition(";")[0]
 
 
+def is_here() -> bool:
+    """Tell whether this machine has Slurm's commands."""
+    return shutil.which("sbatch") is not None
+
+
 def max_array_size() -> int:
     """Return what is one more than the highest index that an array may have on this cluster."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)
-    return int(found[1]) if found else _MAX_ARRAY
+    return int(found[1]) if found else MAX_ARRAY_SIZE
 
 
 def states(jobs: Iterable[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ its own. Needs root, and Debian's packages slurmctld, slurmd, slurm-client and m
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -70,7 +71,7 @@ class Slurm:
         self.root = root
         host = socket.gethostname().partition(".")[0]
         port, port1, port2, port3 = _free_ports(4)
-        (root / "state").mkdir(parents=True)
+        (root / "state").mkdir()
         key = root / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
@@ -146,7 +147,7 @@ class Slurm:
         """Whether a step's daemon is this node's: it listens in the node's spool folder."""
         spool = f"{self.root}/spool-{node}/"
         try:
-            sockets = {os.readlink(each) for each in (process / "fd").iterdir()}
+            sockets = {str(each.readlink()) for each in (process / "fd").iterdir()}
             listening = (process / "net" / "unix").read_text().splitlines()
         except OSError:
             return False
@@ -168,10 +169,8 @@ class Slurm:
 
 
 def _kill(process: int, how: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(process, how)
-    except ProcessLookupError:
-        pass
 
 
 def _free_ports(count: int) -> list[int]:

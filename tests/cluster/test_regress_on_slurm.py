@@ -1,0 +1,131 @@
+"""Folds as the tasks of arrays on a real Slurm, and what it does to them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..regress.conftest import write_features
+
+FEATX = [sys.executable, "-m", "cli.main"]
+ROOT = Path(__file__).parents[2]
+
+
+def featx(*arguments, code=0):
+    words = [*FEATX, *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def methods(slurm, tmp_path_factory):
+    """What is asked for, and the folder of the same computed here."""
+    folder = tmp_path_factory.mktemp("local")
+    features = write_features(folder / "features.h5", n_subjects=82, per_subject=4)
+    asked = ["regress", features, "--regressor", "ridge", "--regressor", "pls"]
+    featx(*asked, "-o", folder / "runs")
+    return asked, folder / "runs"
+
+
+def same(here, there):
+    names = ["gap.ridge", "gap.pls"]
+    return all(
+        (here / name / "predictions.csv").read_bytes()
+        == (there / name / "predictions.csv").read_bytes()
+        for name in names
+    )
+
+
+def scripts(text):
+    return [part.partition("\n")[2] for part in re.split(r"(?m)^# script \d+ of \d+", text)[1:]]
+
+
+def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, methods, tmp_path):
+    asked, _ = methods
+    out = tmp_path / "with blank" / "100%"
+    profile = tmp_path / "cluster.toml"
+    profile.write_text(
+        '[slurm]\nsetup = ["echo begun"]\noptions = ["--comment=\\"two words\\""]\n'
+        '[slurm.regress]\npartition = "cpu"\nmemory = "700M"\ntime = "1:00:00"\nthrottle = 20\n'
+    )
+    told = featx(*asked, "-o", out, "--cluster", "slurm", "--profile", profile, "--dry-run").stdout
+    found = scripts(told)
+    assert len(found) == 3  # of arrays two, for this cluster's indices end at 100
+    for script in found:
+        (tmp_path / "job.sh").write_text(script)
+        subprocess.run(["sbatch", "--test-only", tmp_path / "job.sh"], check=True)
+    assert not out.parent.exists()
+
+
+def test_through_all_that_goes_wrong_to_the_predictions_of_a_local_run(slurm, methods, tmp_path):
+    asked, local = methods
+    out, profile = tmp_path / "runs", tmp_path / "cluster.toml"
+    spoil = tmp_path / "spoil.sh"
+    spoil.write_text(
+        f"if [ ! -e {tmp_path}/mended ]; then case $SLURM_ARRAY_TASK_ID in\n"  # of both arrays
+        f"  5) exec {sys.executable} -c \"import time; x = b'x' * 2 * 10**9; time.sleep(60)\";;\n"
+        "  9) sleep 300;;\n"
+        f"  40) mkdir {tmp_path}/lost && sleep 300;;\n"  # once: not when it is begun again
+        "esac; fi\n"
+    )
+    profile.write_text(
+        f'[slurm]\npartition = "cpu"\n'
+        f'[slurm.regress]\nmemory = "1G"\ntime = "1"\nsetup = ["source {spoil}"]\n'
+    )
+    words = [*map(str, asked), "-o", str(out), "--cluster", "slurm", "--profile", str(profile)]
+    submitting = tmp_path / "submit.sh"
+    submitting.write_text(f"#!/bin/bash\nexec {' '.join(FEATX)} {' '.join(words)}\n")
+    job = slurm.ask(
+        "sbatch", "--parsable", f"-D{ROOT}", f"-o{tmp_path}/submitting.log", submitting
+    ).strip()
+    slurm.until(lambda: len(list(out.glob("slurm/*.json"))) == 3)  # two arrays, and the gathering
+    slurm.ask("scancel", job)
+    slurm.until(lambda: (tmp_path / "lost").exists())
+    node = slurm.ask("squeue", "-h", "-r", "-tR", "-o%K %N").split()
+    node = node[node.index("40") + 1]
+    slurm.lose_node(node)
+    slurm.start_node(node)
+    slurm.until(lambda: not slurm.ask("squeue", "-h").strip(), seconds=400)
+
+    # what the gathering job left: all but two of each array, and why
+    infos = [
+        json.loads((out / f"gap.{name}" / "run.json").read_text()) for name in ("ridge", "pls")
+    ]
+    failed = [reason for info in infos for reason in info["folds"]["failed"].values()]
+    assert sum(info["folds"]["done"] for info in infos) == 160, failed
+    assert len(failed) == 4
+    assert any("out of memory" in reason or "exceeded memory" in reason for reason in failed)
+    assert any("timeout" in reason or "TIME LIMIT" in reason for reason in failed)
+
+    (tmp_path / "mended").touch()
+    before = {each.name for each in out.glob("slurm/*.json")}
+    done = featx(*words, "--resume")
+    assert "82 of 82 folds" in done.stdout
+    new = [
+        json.loads(each.read_text()) for each in out.glob("slurm/*.json") if each.name not in before
+    ]
+    assert sum(len(each["tasks"]) for each in new if isinstance(each["tasks"], dict)) == 4
+    assert same(out, local)
+    assert not list(out.rglob("*.partial"))
+
+
+def test_what_a_live_task_computes_is_waited_for_and_not_computed_again(slurm, methods, tmp_path):
+    asked, _ = methods
+    out, profile = tmp_path / "runs", tmp_path / "cluster.toml"
+    gate = tmp_path / "gate"
+    profile.write_text(
+        f'[slurm]\nsetup = ["while [ ! -e {gate} ]; do sleep 0.2; done"]\n'
+        '[slurm.regress]\nmemory = "700M"\nthrottle = 8\n[slurm.gather]\nsetup = []\n'
+    )
+    words = [*asked, "-o", out, "--protocol", "kfold:4", "--cluster", "slurm", "--profile", profile]
+    featx(*words, "--no-wait")
+    again = featx(*words, "--resume", "--no-wait")
+    assert again.stderr.startswith("9 tasks")  # eight folds, and their gathering
+    arrays = [json.loads(each.read_text()) for each in out.glob("slurm/*.json")]
+    assert len([each for each in arrays if isinstance(each["tasks"], dict)]) == 1
+    gate.touch()
+    assert "4 of 4 folds" in featx(*words, "--resume").stdout
