@@ -8,6 +8,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from featx.cluster import read_profile, slurm
+from featx.cluster.profile import default_path
+from featx.errors import FeatxError
+
 #: What each extra brings: the package, and the name under which it is imported.
 EXTRAS: dict[str, dict[str, str]] = {
     "extract": {
@@ -65,6 +69,7 @@ def findings() -> list[Finding]:
         *core,
         *(_package(name, remedy) for name, remedy in remedies.items()),
         _torch_works(),
+        _slurm(),
     ]
 
 
@@ -111,3 +116,18 @@ def _torch_works() -> Finding:
         remedy = f"{install('extract')} (torch and torchvision must be of one release)"
         return Finding("torch device", False, lines[-1], remedy)
     return Finding("torch device", True, probe.stdout.strip())
+
+
+def _slurm() -> Finding:
+    """Look for Slurm's commands, which ``--cluster`` needs, and read the user's profile."""
+    try:
+        profile = read_profile().path
+    except FeatxError as error:
+        return Finding("slurm", False, str(error), "mend the file (docs/cluster.md)")
+    asked = f"profile {profile}" if profile else f"no profile ({default_path()})"
+    if not slurm.is_here():
+        return Finding("slurm", True, f"not on this machine, so no --cluster here; {asked}")
+    try:
+        return Finding("slurm", True, f"{slurm.version()}; {asked}")
+    except FeatxError as error:
+        return Finding("slurm", False, str(error), "ask the cluster's support; no --cluster now")

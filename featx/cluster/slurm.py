@@ -58,6 +58,19 @@ def is_here() -> bool:
     return shutil.which("sbatch") is not None
 
 
+def version() -> str:
+    """Return Slurm's version and the cluster's name, from its controller.
+
+    Raises
+    ------
+    FeatxError
+        If the controller gives no answer.
+    """
+    told = _ask(["scontrol", "show", "config"])
+    found = dict(re.findall(r"^(SLURM_VERSION|ClusterName)\s*=\s*(\S+)", told, re.M))
+    return f"Slurm {found.get('SLURM_VERSION', '?')}, cluster {found.get('ClusterName', '?')}"
+
+
 def max_array_size() -> int:
     """Return what is one more than the highest index that an array may have on this cluster."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)
@@ -138,7 +151,7 @@ def _ask(command: Sequence[str], given: str | None = None) -> str:
         raise FeatxError(f"{command[0]} gave no answer in {_PATIENCE} s; try again later") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise FeatxError(f"{command[0]} refused: {' / '.join(lines)}")
+        raise FeatxError(f"{command[0]} refused: {lines[0]}")
     return done.stdout
 
 

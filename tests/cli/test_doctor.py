@@ -69,3 +69,22 @@ def test_a_broken_torch_is_a_finding_not_a_crash(monkeypatch):
     finding = checks._torch_works()
     assert not finding.ok
     assert "operator nms does not exist" in finding.detail
+
+
+def test_slurm_is_told_of_and_a_broken_profile_is_not_passed_over(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert checks._slurm().ok
+    assert "not on this machine" in checks._slurm().detail
+    program = tmp_path / "sbatch"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    program = tmp_path / "scontrol"
+    program.write_text("#!/bin/sh\necho 'ClusterName  = faces'\necho 'SLURM_VERSION  = 23.1'\n")
+    program.chmod(0o755)
+    assert checks._slurm().detail.startswith("Slurm 23.1, cluster faces")
+    program.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+    assert not checks._slurm().ok
+    (tmp_path / "featx").mkdir()
+    (tmp_path / "featx" / "cluster.toml").write_text("[slurm]\nmem = 3\n")
+    assert "did you mean memory" in checks._slurm().detail
