@@ -50,17 +50,14 @@ class Share:
     refit_limit: int
 
 
-def granted(folds: int | None = None) -> Allocation:
+def granted() -> Allocation:
     """Return what Slurm's variables, and ``squeue`` where these lack the end, say of this job.
 
-    Parameters
-    ----------
-    folds : int, optional
-        Folds at a time; by default as `featx.cluster.run` calls the caller.
+    Cores and memory are divided among the calls of `featx.cluster.run` at a time.
     """
     if "SLURM_JOB_ID" not in os.environ:
         return Allocation()
-    folds = folds or calls_at_once()
+    folds = calls_at_once()
     cpus = _number("SLURM_CPUS_PER_TASK")
     memory = _number("SLURM_MEM_PER_NODE")
     if not memory:

@@ -195,22 +195,6 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             )
         return predicted
 
-    def check_allocation(self, folds: int | None = None) -> None:
-        """Look before anything runs whether a fit has room in this Slurm job, if it is one.
-
-        Parameters
-        ----------
-        folds : int, optional
-            Fits at a time; by default as `featx.cluster.run` calls the caller.
-
-        Raises
-        ------
-        FeatxError
-            If its memory or the time left is too little; the message says what would do.
-        """
-        self._check_parameters()
-        self._share(folds)
-
     def _check_parameters(self) -> None:
         if self.search_space not in SEARCH_SPACES:
             raise unknown("search space", self.search_space, SEARCH_SPACES)
@@ -227,28 +211,22 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             if not isinstance(value, (int, float, np.number)) or not least <= value < math.inf:
                 raise FeatxError(f"{name} is {value!r}: give a number of at least {least}")
 
-    def _share(self, folds: int | None = None) -> allocation.Share:
-        return allocation.share(
-            allocation.granted(folds),
+    def _job(self, folds: int) -> dict[str, Any]:
+        run_time_limit = max(1, round(min(self.run_time_limit, self.time_budget)))
+        share = allocation.share(
+            allocation.granted(),
             time_budget=round(self.time_budget),
-            run_time_limit=self._run_time_limit,
+            run_time_limit=run_time_limit,
             n_jobs=None if self.n_jobs is None else int(self.n_jobs),
             memory_limit=None if self.memory_limit is None else int(self.memory_limit),
         )
-
-    @property
-    def _run_time_limit(self) -> int:
-        return max(1, round(min(self.run_time_limit, self.time_budget)))
-
-    def _job(self, folds: int) -> dict[str, Any]:
-        share = self._share()
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         return {
             "task": "fit",
             "time_budget": round(self.time_budget),
-            "run_time_limit": self._run_time_limit,
+            "run_time_limit": run_time_limit,
             "refit_limit": share.refit_limit,
             "memory_limit": share.memory_limit,
             "inner_folds": int(folds),

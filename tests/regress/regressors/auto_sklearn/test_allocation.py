@@ -53,11 +53,12 @@ def test_nothing_is_told_outside_of_slurm(slurm, monkeypatch):
         ({}, 1, None),
     ],
 )
-def test_cores_and_memory_are_those_of_the_task(slurm, variables, cores, memory):
+def test_cores_and_memory_are_those_of_the_task(slurm, monkeypatch, variables, cores, memory):
     slurm(**variables)
     found = granted()
     assert (found.cores, found.memory) == (cores, memory)
-    parts = granted(folds=3)
+    monkeypatch.setattr(allocation, "calls_at_once", lambda: 3)
+    parts = granted()
     assert (parts.cores, parts.folds) == (max(1, cores // 3), 3)
     assert parts.memory == (memory and memory // 3)
 

@@ -14,11 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from featx.cluster import run
 from featx.errors import FeatxError
 from regress.regressors.auto_sklearn import (
     AutoSklearnRegressor,
@@ -142,17 +144,24 @@ def test_in_a_slurm_job_the_job_follows_and_the_parameters_stay(data, fake, slur
     assert regressor.fit(*data[:2]).statistics_["n_jobs"] == 2
 
 
-def test_what_has_no_room_in_the_slurm_job_is_refused_before_anything_runs(data, slurm):
+def test_what_has_no_room_in_the_slurm_job_is_refused_before_anything_runs(data, fake, slurm):
     regressor = AutoSklearnRegressor(environment="/nowhere")
     with pytest.raises(FeatxError, match="the Slurm job ends in 0:33:"):
-        regressor.check_allocation()
-    regressor.set_params(time_budget=60, memory_limit=2000)
-    regressor.check_allocation()
-    with pytest.raises(FeatxError, match="has 2000 MB for each of 2 folds at a time"):
-        regressor.check_allocation(folds=2)
-    regressor.set_params(memory_limit=4000)
+        regressor.fit(*data[:2])
+    regressor.set_params(time_budget=60, memory_limit=4000)
     with pytest.raises(FeatxError, match="lower --memory-limit to 3500"):
         regressor.fit(*data[:2])
+    regressor.set_params(memory_limit=2000, environment=fake(GOOD))
+    (at_once,) = run(fit_with, [(regressor, *data[:2])], jobs=1)
+    assert at_once.statistics_["memory_limit"] == 2000
+    several = pytest.raises(FeatxError, match="has 2000 MB for each of 2 folds at a time")
+    # Threads, for a pool's processes may be older than the variables.
+    with several, joblib.parallel_config(backend="threading"):
+        list(run(fit_with, [(regressor, *data[:2])] * 2, jobs=2))
+
+
+def fit_with(regressor, X, y):
+    return regressor.fit(X, y)
 
 
 def test_groups_of_any_kind_reach_the_worker_row_by_row(data, fake, tmp_path):
