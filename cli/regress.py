@@ -62,8 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--memory-limit",
     type=click.IntRange(min=500),
-    default=3072,
-    show_default=True,
+    show_default="3072; in a Slurm job at most what it has",
     help="auto-sklearn: MB of memory a model.",
 )
 @click.option(

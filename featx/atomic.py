@@ -42,7 +42,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name}.{_place()}-{os.getpid()}."
+        prefix = f".{path.name}.{owner()}."
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -72,6 +72,20 @@ def _place() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def owner() -> str:
+    """Return what names this process in the names of its temporary files and folders."""
+    return f"{_place()}-{os.getpid()}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Tell whether the process that another call of `owner` named is no more.
+
+    One that cannot be seen from here, on another machine or in another container, may run.
+    """
+    place, _, number = name.partition("-")
+    return place == _place() and number.isdigit() and not _runs(int(number))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete the unfinished files of `writing` whose writers are no more.
 
@@ -79,8 +93,8 @@ def remove_leftovers(folder: Path) -> None:
     seen from here, stay: another job may be at work in the same folder.
     """
     for leftover in folder.glob(".*.partial"):
-        found = re.search(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.partial$", leftover.name)
-        if found and found[1] == _place() and not _runs(int(found[2])):
+        found = re.search(r"\.([0-9a-f]{8}-\d+)\.[^.]*\.partial$", leftover.name)
+        if found and is_abandoned(found[1]):
             leftover.unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,9 @@ from featx.errors import FeatxError
 
 #: Seconds between two looks whether the parent is still there.
 _POLL = 1.0
+
+#: Calls of `run` at a time, as seen by each of them.
+_AT_ONCE: ContextVar[int] = ContextVar("calls at once", default=1)
 
 
 def available_cores() -> int:
@@ -31,11 +35,22 @@ def resolve_jobs(jobs: int) -> int:
     return jobs if jobs > 0 else available_cores()
 
 
-def _capped(function: Callable[..., Any], threads: int | None, caller: int, *args: Any) -> Any:
+def calls_at_once() -> int:
+    """Return how many calls of `run`, this one included, share what there is; 1 outside of any."""
+    return _AT_ONCE.get()
+
+
+def _capped(
+    function: Callable[..., Any], threads: int | None, jobs: int, caller: int, *args: Any
+) -> Any:
     if os.getppid() == caller:  # a process of this machine's pool, not the caller or another engine
         _end_with(caller)
-    with threadpool_limits(threads):
-        return function(*args)
+    token = _AT_ONCE.set(jobs)
+    try:
+        with threadpool_limits(threads):
+            return function(*args)
+    finally:
+        _AT_ONCE.reset(token)
 
 
 @cache
@@ -79,7 +94,7 @@ def run(
     """
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
-    calls = (delayed(_capped)(function, threads, os.getpid(), *task) for task in tasks)
+    calls = (delayed(_capped)(function, threads, jobs, os.getpid(), *task) for task in tasks)
     try:
         yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)
     except BrokenProcessPool as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,8 +16,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from featx.atomic import is_abandoned, owner
 from featx.errors import FeatxError
-from regress.regressors.auto_sklearn.watchdog import DEADLINE_PASSED
+from regress.regressors.auto_sklearn.watchdog import DEADLINE_PASSED, remove
 
 _HERE = Path(__file__).parent
 _THREADS = (
@@ -27,21 +28,50 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-#: A Unix socket's path may have 107 bytes; multiprocessing puts about 40 of its own into TMPDIR.
-_LONGEST_TEMPORARY = 60
+_PREFIX = "featx-"
+#: A Unix socket's path may have 107 bytes, and of these a job's folder takes 32 at most and
+#: multiprocessing 32 below its ``/t``.
+_LONGEST_TEMPORARY = 107 - 32 - len("/t") - 32
 
 
 @contextlib.contextmanager
 def job_folder() -> Iterator[Path]:
-    """Yield a new empty folder for one job, removed with all its content afterwards."""
-    parent = tempfile.gettempdir()
-    if len(parent) > _LONGEST_TEMPORARY and Path("/tmp").is_dir():
-        parent = "/tmp"
-    folder = Path(tempfile.mkdtemp(prefix="featx-ask-", dir=parent))
+    """Yield a new empty folder for one job, removed with all its content afterwards.
+
+    It lies where temporary files do, in TMPDIR; where there is no such folder in SLURM_TMPDIR, for
+    that is the node's own disk. What killed processes of this machine left there is removed first.
+    """
+    parent = _temporary()
+    _remove_leftovers(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{owner()}.", dir=parent))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(str(folder))
+
+
+def _temporary() -> Path:
+    parent = Path(tempfile.gettempdir())
+    scratch = os.environ.get("SLURM_TMPDIR")
+    told = os.environ.get("TMPDIR")
+    if scratch and not (told and Path(told).is_dir()) and Path(scratch).is_dir():
+        parent = Path(scratch)
+    too_long = len(os.fsencode(parent)) > _LONGEST_TEMPORARY
+    return Path("/tmp") if too_long and Path("/tmp").is_dir() else parent
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove the folders of jobs whose processes are no more.
+
+    The watchdog does it after a killed owner, unless it was killed too, as everything is that
+    belongs to a Slurm job.
+    """
+    for folder in parent.glob(f"{_PREFIX}*-*.*"):
+        found = re.fullmatch(rf"{_PREFIX}([0-9a-f]{{8}}-\d+)\.\w+", folder.name)
+        if found and is_abandoned(found[1]):
+            with contextlib.suppress(OSError):
+                if folder.stat().st_uid == os.getuid():
+                    remove(str(folder))
 
 
 def write_job(folder: Path, job: dict[str, Any], **arrays: np.ndarray | None) -> None:

@@ -21,6 +21,8 @@ from regress.regressors.auto_sklearn import uv_settings
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 VERSION = "0.15.0"
 VARIABLE = "FEATX_AUTOSKLEARN_ENV"
+#: Set to ``never`` for the tasks of an array, which would all build at a time.
+BUILD_VARIABLE = "FEATX_AUTOSKLEARN_BUILD"
 _MARKER = "featx-complete.json"  # written last
 _BUILDING = "featx-building"  # written first: what lies beside it is ours to remove
 _PROBE = (
@@ -60,7 +62,8 @@ def ensure(folder: str | Path | None = None, progress: Callable[[str], object] =
     """Return the environment's interpreter; build the environment first if need be.
 
     Processes that ask at the same time wait for the one that builds. An environment left half
-    built is built again. A folder that the user made is used as it is, never changed.
+    built is built again. A folder that the user made is used as it is, never changed. Where the
+    variable FEATX_AUTOSKLEARN_BUILD is ``never`` nothing is built or waited for.
 
     Parameters
     ----------
@@ -72,26 +75,25 @@ def ensure(folder: str | Path | None = None, progress: Callable[[str], object] =
     Raises
     ------
     FeatxError
-        If there is no Python 3.9 and none can be downloaded, packages cannot be installed, or
-        the user's own folder holds no working auto-sklearn.
+        If there is no Python 3.9 and none can be downloaded, packages cannot be installed, the
+        user's own folder holds no working auto-sklearn, or it would have to be built and may not.
     """
     place = location(folder)
     if _marker(place):
         return _python(place)
+    if not _may_build():
+        if _is_foreign(place):
+            return _foreign_python(place)
+        raise FeatxError(
+            f"auto-sklearn's environment {place} is {_missing(place)}, and {BUILD_VARIABLE}=never "
+            "forbids to build it here: run `featx doctor --install auto-sklearn` without it, on a "
+            "machine that shares this folder"
+        )
     with _locked(place, progress) as lock:
         if _marker(place):  # built while we waited
             return _python(place)
         if _is_foreign(place):
-            if place in _WORKING:
-                return _python(place)
-            found = _probe(_python(place))
-            if isinstance(found, str):
-                raise FeatxError(
-                    f"{place} is not an environment with auto-sklearn {VERSION}: {found}; give "
-                    f"another folder ({VARIABLE}) or remove this one and it is built there"
-                )
-            _WORKING.add(place)
-            return _python(place)
+            return _foreign_python(place)
         _build(place, lock, progress)
     return _python(place)
 
@@ -108,7 +110,7 @@ def status(folder: str | Path | None = None) -> dict[str, Any]:
     }
     marker = _marker(place)
     if marker is None and not _is_foreign(place):
-        told["problem"] = "half built" if place.exists() else "not built yet"
+        told["problem"] = _missing(place)
         return told
     found = _probe(_python(place))
     if isinstance(found, str):
@@ -116,6 +118,33 @@ def status(folder: str | Path | None = None) -> dict[str, Any]:
         return told
     told.update(complete=True, python=found[0], autosklearn=found[1])
     return told
+
+
+def _may_build() -> bool:
+    told = os.environ.get(BUILD_VARIABLE, "")
+    if told not in ("", "never"):
+        raise FeatxError(f"{BUILD_VARIABLE} is {told!r}: give never, or leave it unset")
+    return told != "never"
+
+
+def _missing(place: Path) -> str:
+    python = _python(place)
+    if python.is_symlink() and not python.exists():
+        return f"without its Python: {python.resolve()} is not on this machine"
+    return "half built" if place.exists() else "not built yet"
+
+
+def _foreign_python(place: Path) -> Path:
+    """Return the interpreter in a folder of the user's own, which is tried once a process."""
+    if place not in _WORKING:
+        found = _probe(_python(place))
+        if isinstance(found, str):
+            raise FeatxError(
+                f"{place} is not an environment with auto-sklearn {VERSION}: {found}; give "
+                f"another folder ({VARIABLE}) or remove this one and it is built there"
+            )
+        _WORKING.add(place)
+    return _python(place)
 
 
 def _pins() -> str:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.atomic import writing
 from featx.errors import FeatxError, unknown
-from regress.regressors.auto_sklearn import client, environment
+from regress.regressors.auto_sklearn import allocation, client, environment
 
 #: What each search space hands to auto-sklearn: how many of its meta-learned configurations start
 #: the search, and which components are left out. ``fast`` is without those that take minutes, or
@@ -66,17 +66,19 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
     time_budget : float, default=43200
         Seconds for the search of one fit, at least 30; 12 h as in the cascaded fine-tuning paper.
         The refit of the ensemble's members comes on top: each at most `run_time_limit`, all of
-        them together at most `time_budget` (but no less than 120 s).
+        them together at most `time_budget` (but no less than 120 s), and in a Slurm job no longer
+        than it lasts.
     run_time_limit : float, default=3600
         Seconds for one model (all inner folds of it). auto-sklearn caps it at half the budget.
-    memory_limit : int, default=3072
-        MB of address space for one model.
+    memory_limit : int or None, default=None
+        MB of address space for one model. None is 3072, or what a Slurm job has if that is less.
     search_space : {"default", "fast"}, default="default"
         A name in `SEARCH_SPACES`.
     inner_folds : int, default=5
         Folds of the inner cross-validation; no more than there are groups.
-    n_jobs : int, default=1
-        Models at a time.
+    n_jobs : int or None, default=None
+        Models at a time. None is 1, and in a Slurm job one for each core that was asked for, as
+        far as its memory goes.
     random_state : int, RandomState or None, default=0
         Seed. A search under a time budget is not reproducible all the same.
     keep : str, Path or None, default=None
@@ -92,8 +94,9 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
     statistics_ : dict
         Runs by status (``runs``, ``success``, ``crashed``, ``timeout``, ``memory_out``, …),
         ``best_validation_mae`` and ``mean_validation_mae`` (of predicting the mean), both in units
-        of `y`, ``ensemble_size``, ``search_seconds``, ``refit_seconds``, ``seconds``, and with
-        groups ``inner_splits_checked`` and ``inner_groups_shared`` (0).
+        of `y`, ``ensemble_size``, ``search_seconds``, ``refit_seconds``, ``seconds``, with groups
+        ``inner_splits_checked`` and ``inner_groups_shared`` (0), and what auto-sklearn was given:
+        ``n_jobs``, ``memory_limit`` (MB) and ``refit_limit`` (seconds).
     warnings_ : list of str
         What auto-sklearn and the refit warned of.
     report_ : dict
@@ -106,10 +109,10 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         self,
         time_budget: float = 43200.0,
         run_time_limit: float = 3600.0,
-        memory_limit: int = 3072,
+        memory_limit: int | None = None,
         search_space: str = "default",
         inner_folds: int = 5,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         keep: str | Path | None = None,
         environment: str | Path | None = None,
@@ -141,8 +144,8 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         FeatxError
-            If a parameter is out of range, there are fewer than two groups, no environment can be
-            had, or no run succeeded.
+            If a parameter is out of range, there are fewer than two groups, the Slurm job has too
+            little memory or time, no environment can be had, or no run succeeded.
         """
         self._check_parameters()
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
@@ -167,7 +170,7 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             client.write_job(folder, job, X=X, y=y, groups=codes)
             try:
                 result = client.run_job(python, folder, limit)
-                self._take(result, folder)
+                self._take(result, folder, job["memory_limit"])
             finally:
                 if self.keep is not None:
                     _keep(folder, Path(self.keep))
@@ -203,30 +206,41 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             ("n_jobs", 1),
         ):
             value = getattr(self, name)
+            if value is None and name in ("memory_limit", "n_jobs"):
+                continue
             if not isinstance(value, (int, float, np.number)) or not least <= value < math.inf:
                 raise FeatxError(f"{name} is {value!r}: give a number of at least {least}")
 
     def _job(self, folds: int) -> dict[str, Any]:
+        run_time_limit = max(1, round(min(self.run_time_limit, self.time_budget)))
+        share = allocation.share(
+            allocation.granted(),
+            time_budget=round(self.time_budget),
+            run_time_limit=run_time_limit,
+            n_jobs=None if self.n_jobs is None else int(self.n_jobs),
+            memory_limit=None if self.memory_limit is None else int(self.memory_limit),
+        )
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         return {
             "task": "fit",
             "time_budget": round(self.time_budget),
-            "run_time_limit": max(1, round(min(self.run_time_limit, self.time_budget))),
-            "refit_limit": max(120, round(self.time_budget)),
-            "memory_limit": int(self.memory_limit),
+            "run_time_limit": run_time_limit,
+            "refit_limit": share.refit_limit,
+            "memory_limit": share.memory_limit,
             "inner_folds": int(folds),
-            "n_jobs": int(self.n_jobs),
+            "n_jobs": share.n_jobs,
             "seed": int(seed),
             **SEARCH_SPACES[self.search_space],
         }
 
-    def _take(self, result: dict[str, Any], folder: Path) -> None:
+    def _take(self, result: dict[str, Any], folder: Path, memory_limit: int) -> None:
         if result["status"] == "nothing_succeeded":
-            raise FeatxError(_why_nothing_succeeded(result, self))
+            raise FeatxError(_why_nothing_succeeded(result, self, memory_limit))
         if result["status"] != "ok":
-            raise FeatxError(_why_it_failed(str(result.get("error", "no reason given")), self))
+            error = str(result.get("error", "no reason given"))
+            raise FeatxError(_why_it_failed(error, memory_limit))
         self.report_ = {name: result[name] for name in ("leaderboard", "statistics", "warnings")}
         self.leaderboard_ = self.report_["leaderboard"]
         self.statistics_ = self.report_["statistics"]
@@ -237,7 +251,9 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             raise FeatxError(f"{folder / 'model.pkl'} changed since it was written")
 
 
-def _why_nothing_succeeded(result: dict[str, Any], regressor: AutoSklearnRegressor) -> str:
+def _why_nothing_succeeded(
+    result: dict[str, Any], regressor: AutoSklearnRegressor, memory_limit: int
+) -> str:
     """Name the commonest ways in which runs failed, and the option to raise."""
     runs = result.get("runs", [])
     budget = f"{regressor.time_budget:g} s"
@@ -255,16 +271,16 @@ def _why_nothing_succeeded(result: dict[str, Any], regressor: AutoSklearnRegress
     advice = {
         "timeout": "raise the time budget and the limit of a run (--time-budget, "
         f"--run-time-limit){other if regressor.search_space != 'fast' else ''}",
-        "memory_out": f"raise the memory limit of {regressor.memory_limit} MB (--memory-limit)",
+        "memory_out": f"raise the memory limit of {memory_limit} MB (--memory-limit)",
     }
     reasons += [advice[status] for status, _ in counts.most_common() if status in advice]
     return "; ".join(" ".join(reason.split()) for reason in reasons)
 
 
-def _why_it_failed(error: str, regressor: AutoSklearnRegressor) -> str:
+def _why_it_failed(error: str, memory_limit: int) -> str:
     text = " ".join(error.split())[:600]
     if any(word in text.lower() for word in ("memory", "memout")):
-        text += f"; raise the memory limit of {regressor.memory_limit} MB (--memory-limit)"
+        text += f"; raise the memory limit of {memory_limit} MB (--memory-limit)"
     elif "Dummy prediction failed" in text or "no time left" in text:
         text += "; raise the time budget (--time-budget)"
     return f"auto-sklearn failed: {text}"

@@ -31,7 +31,7 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _remove(folder: str) -> None:
+def remove(folder: str) -> None:
     """Remove a folder in which killed processes may still be finishing a write."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
@@ -60,7 +60,7 @@ def watch(owner: int, seconds: float, folder: str, command: list[str]) -> int:
     _kill_group(child.pid)
     status = child.wait()
     if stopped or os.getppid() != owner:
-        _remove(folder)
+        remove(folder)
         return STOPPED
     return DEADLINE_PASSED if late else status
 

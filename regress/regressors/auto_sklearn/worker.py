@@ -321,7 +321,7 @@ def fit(job, folder):
         **{name: counts.get(name, 0) for name in dict.fromkeys(STATUS_NAMES.values())},
         "best_validation_mae": min(costs) if costs else None,
         "mean_validation_mae": mean_baseline(y, splits),
-        "inner_folds": job["inner_folds"],
+        **{name: job[name] for name in ("inner_folds", "n_jobs", "memory_limit", "refit_limit")},
         "search_seconds": searched - started,
     }
     if groups is not None:

@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from featx.cluster import available_cores, resolve_jobs, run
+from featx.cluster.local import calls_at_once
 from featx.errors import FeatxError
 
 
@@ -31,6 +32,16 @@ def test_parallel_tasks_share_the_cores():
     found = list(run(threads_and_process, ((n,) for n in range(4)), jobs=2))
     assert all(threads <= max(1, available_cores() // 2) for threads, _, _ in found)
     assert os.getpid() not in {process for _, process, _ in found}
+
+
+def at_once(number):
+    return calls_at_once()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_calls_know_how_many_share_the_machine(jobs):
+    assert list(run(at_once, ((n,) for n in range(4)), jobs)) == [jobs] * 4
+    assert calls_at_once() == 1
 
 
 def test_no_jobs_means_one_a_core(monkeypatch):

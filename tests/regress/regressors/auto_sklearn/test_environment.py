@@ -171,6 +171,46 @@ def test_an_environment_of_the_users_own_is_used_as_it_is(tmp_path, fake_uv):
     assert not fake_uv.exists()
 
 
+def test_where_it_may_not_be_built_it_is_used_without_a_lock_or_refused_in_one_line(
+    tmp_path, fake_uv, monkeypatch
+):
+    place = tmp_path / "shared" / "env"
+    monkeypatch.setenv(environment.BUILD_VARIABLE, "never")
+    with pytest.raises(
+        FeatxError, match=r"is not built yet, .*doctor --install auto-sklearn"
+    ) as it:
+        environment.ensure(place, quiet)
+    assert "\n" not in str(it.value)
+    assert not place.parent.exists()  # no lock file either
+    assert not fake_uv.exists()
+    monkeypatch.delenv(environment.BUILD_VARIABLE)
+    environment.ensure(place, quiet)
+    monkeypatch.setenv(environment.BUILD_VARIABLE, "never")
+    monkeypatch.setattr(environment, "_locked", None)  # neither taken nor waited for
+    assert environment.ensure(place, quiet) == place / "bin" / "python"
+    python = tmp_path / "mine" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho \'["3.10.1", "0.15.0"]\'\n')
+    python.chmod(0o755)
+    assert environment.ensure(tmp_path / "mine", quiet) == python
+
+
+def test_a_python_that_is_only_on_the_machine_that_built_is_named(tmp_path, fake_uv, monkeypatch):
+    place = tmp_path / "env"
+    environment.ensure(place, quiet)
+    (place / "bin" / "python").unlink()
+    (place / "bin" / "python").symlink_to("/only/there/python3.9")
+    monkeypatch.setenv(environment.BUILD_VARIABLE, "never")
+    with pytest.raises(FeatxError, match=r"/only/there/python3.9 is not on this machine"):
+        environment.ensure(place, quiet)
+
+
+def test_another_word_than_never_is_refused(tmp_path, fake_uv, monkeypatch):
+    monkeypatch.setenv(environment.BUILD_VARIABLE, "no")
+    with pytest.raises(FeatxError, match="FEATX_AUTOSKLEARN_BUILD is 'no': give never"):
+        environment.ensure(tmp_path / "env", quiet)
+
+
 def test_a_shim_that_leads_nowhere_is_passed_over_for_pyenvs_own(tmp_path, monkeypatch):
     shims, real = tmp_path / "shims", tmp_path / "root" / "versions" / "3.9.7" / "bin"
     shims.mkdir()

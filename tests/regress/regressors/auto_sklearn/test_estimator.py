@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from featx.cluster import run
 from featx.errors import FeatxError
-from regress.regressors.auto_sklearn import AutoSklearnRegressor, environment, estimator
+from regress.regressors.auto_sklearn import (
+    AutoSklearnRegressor,
+    allocation,
+    client,
+    environment,
+    estimator,
+)
 
 #: Answers the environment's probe; as a worker it does BODY in the job's folder. By default it
 #: "fits" a file and "predicts" the first unit.
@@ -108,6 +118,50 @@ def test_the_job_says_what_was_asked_and_a_fitted_one_pickles(data, fake):
     assert regressor.n_features_in_ == 3
     with pytest.raises(ValueError, match="3 features"):
         regressor.predict(X[:, :2])
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    for name, value in {
+        "JOB_ID": "7",
+        "CPUS_PER_TASK": "2",
+        "MEM_PER_NODE": "4000",
+        "JOB_END_TIME": str(int(time.time()) + 2000),
+    }.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setattr(allocation, "available_cores", lambda: 2)
+
+
+def test_in_a_slurm_job_the_job_follows_and_the_parameters_stay(data, fake, slurm):
+    regressor = AutoSklearnRegressor(time_budget=1500, run_time_limit=60, environment=fake(GOOD))
+    before = regressor.get_params()
+    told = regressor.fit(*data[:2]).statistics_
+    assert (told["n_jobs"], told["memory_limit"]) == (1, 3072)  # memory for one of two cores
+    assert 120 <= told["refit_limit"] <= 2000 - 1500 - 180
+    assert regressor.get_params() == before
+    assert before["n_jobs"] is before["memory_limit"] is None
+    regressor.set_params(memory_limit=1500)
+    assert regressor.fit(*data[:2]).statistics_["n_jobs"] == 2
+
+
+def test_what_has_no_room_in_the_slurm_job_is_refused_before_anything_runs(data, fake, slurm):
+    regressor = AutoSklearnRegressor(environment="/nowhere")
+    with pytest.raises(FeatxError, match="the Slurm job ends in 0:33:"):
+        regressor.fit(*data[:2])
+    regressor.set_params(time_budget=60, memory_limit=4000)
+    with pytest.raises(FeatxError, match="lower --memory-limit to 3500"):
+        regressor.fit(*data[:2])
+    regressor.set_params(memory_limit=2000, environment=fake(GOOD))
+    (at_once,) = run(fit_with, [(regressor, *data[:2])], jobs=1)
+    assert at_once.statistics_["memory_limit"] == 2000
+    several = pytest.raises(FeatxError, match="has 2000 MB for each of 2 folds at a time")
+    # Threads, for a pool's processes may be older than the variables.
+    with several, joblib.parallel_config(backend="threading"):
+        list(run(fit_with, [(regressor, *data[:2])] * 2, jobs=2))
+
+
+def fit_with(regressor, X, y):
+    return regressor.fit(X, y)
 
 
 def test_groups_of_any_kind_reach_the_worker_row_by_row(data, fake, tmp_path):
@@ -251,6 +305,63 @@ def test_a_killed_parent_leaves_no_process_and_no_folder(
     processes.wait_until(lambda: not list(temporary.iterdir()))
 
 
+def test_what_a_job_left_that_was_killed_whole_is_removed_by_the_next(
+    data, fake, tmp_path, temporary, processes
+):
+    parent = start_fit(fake(HANG), PIDS=str(tmp_path / "pids"))
+    started = processes.written(tmp_path / "pids")
+    (left,) = temporary.iterdir()
+    watchdog = int(Path(f"/proc/{started[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    for pid in (watchdog, parent.pid, *started):
+        os.kill(pid, signal.SIGKILL)
+    parent.wait()
+    processes.wait_until_dead([watchdog, *started])
+    assert left.is_dir()
+    found = re.fullmatch(r"featx-([0-9a-f]{8})-(\d+)\.(\w+)", left.name)
+    assert int(found[2]) == parent.pid
+    elsewhere = f"featx-{'0' * 8}-{found[2]}.{found[3]}"  # the same number on another machine
+    kept = [elsewhere, f"featx-{found[1]}-{os.getppid()}.running", "featx-something-else.1"]
+    for name in kept:
+        (temporary / name).mkdir()
+    AutoSklearnRegressor(environment=fake(GOOD)).fit(*data[:2])
+    assert sorted(path.name for path in temporary.iterdir()) == sorted(kept)
+    for name in kept:
+        (temporary / name).rmdir()
+
+
+@pytest.mark.parametrize("told", [None, "/no/such/folder"])
+def test_without_a_tmpdir_the_nodes_own_disk_is_taken(monkeypatch, tmp_path, told):
+    scratch = Path(tempfile.mkdtemp(prefix="node", dir="/tmp"))
+    try:
+        monkeypatch.setenv("SLURM_TMPDIR", str(scratch))
+        monkeypatch.setenv("TMPDIR", str(told))
+        if told is None:
+            monkeypatch.delenv("TMPDIR")
+        with client.job_folder() as folder:
+            assert folder.parent == scratch
+        assert not list(scratch.iterdir())
+    finally:
+        scratch.rmdir()
+
+
+def test_sockets_fit_below_the_longest_temporary_folder(monkeypatch):
+    longest = Path("/tmp") / ("x" * (client._LONGEST_TEMPORARY - len("/tmp/")))
+    longest.mkdir()
+    try:
+        monkeypatch.setattr(client, "owner", lambda: "01234567-4194304")
+        monkeypatch.setattr(tempfile, "tempdir", str(longest))
+        with client.job_folder() as folder, socket.socket(socket.AF_UNIX) as listener:
+            assert folder.parent == longest
+            below = folder / "t" / "pymp-12345678"
+            below.mkdir(parents=True)
+            listener.bind(str(below / "listener-12345678"))
+        monkeypatch.setattr(tempfile, "tempdir", f"{longest}x")
+        with client.job_folder() as folder:
+            assert folder.parent == Path("/tmp")
+    finally:
+        longest.rmdir()
+
+
 def test_two_fits_at_once_do_not_meet(data, fake, temporary):
     body = "time.sleep(1)\n" + GOOD
     regressor = AutoSklearnRegressor(environment=fake(body))
@@ -300,6 +411,7 @@ def test_the_real_one_learns_and_reports(real):
     assert told["ensemble_size"] >= 1
     assert told["predicts_the_mean"] is False
     assert told["seconds"] <= seconds
+    assert (told["n_jobs"], told["memory_limit"], told["refit_limit"]) == (1, 3072, 120)
     weights = [row["ensemble_weight"] for row in regressor.leaderboard_]
     assert sum(weight > 0 for weight in weights) == told["ensemble_size"]
     assert sum(weights) == pytest.approx(1)
