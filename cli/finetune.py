@@ -66,6 +66,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds of training between two saved states.",
 )
+@click.option(
+    "--early-only", is_flag=True, help="With --protocol: only the stages before the last."
+)
+@click.option(
+    "--part",
+    metavar="K/N",
+    help="With --protocol: only the K-th of N parts of the folds, for the tasks of an array; "
+    "implies --resume. --gather publishes them.",
+)
+@click.option(
+    "--gather",
+    "gathering",
+    is_flag=True,
+    help="With --protocol: train nothing; publish the folds that are there.",
+)
 @long_work
 @click.pass_context
 def finetune(
@@ -79,6 +94,9 @@ def finetune(
     keep_networks: bool,
     changes: tuple[str, ...],
     save_every: float,
+    early_only: bool,
+    part: str | None,
+    gathering: bool,
     seed: int,
     dry_run: bool,
     device: str,
@@ -95,45 +113,82 @@ def finetune(
     torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned
 
     --seed, where given, replaces the file's. A killed run goes on with --resume, to the same
-    weights.
+    weights; SIGUSR1 and SIGTERM end one after the step in hand, with its state saved and status
+    75. After SIGUSR1 Slurm is asked to requeue the job.
     """
+    from featx.cluster import Part
     from featx.training.cascade_file import read_cascade
 
     if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
         changes = (*changes, f"seed={seed}")
     settled = read_cascade(cascade, changes)
     if protocol is None:
-        for name, given in (("--fold", folds), ("--regressor", regressors)):
+        needing = {
+            "--fold": folds,
+            "--regressor": regressors,
+            "--early-only": early_only,
+            "--part": part,
+            "--gather": gathering,
+        }
+        for name, given in needing.items():
             if given:
                 raise click.UsageError(f"{name} goes with --protocol")
         _stages(settled, output, device, dry_run, resume, save_every)
         return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise click.UsageError("--protocol trains folds side by side with --jobs, not by torchrun")
-    from experiments.end_to_end import run_end_to_end
+    if [early_only, part is not None, gathering].count(True) > 1:
+        raise click.UsageError("give one of --early-only, --part and --gather")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not early_only:
+        raise click.UsageError(
+            "--protocol trains folds side by side with --jobs, not by torchrun; only its early "
+            "stages can be, with --early-only"
+        )
+    mine = Part.read(part) if part is not None else Part(1, 1)
+    from experiments import end_to_end
     from experiments.fold_plan import plan_end_to_end
+    from featx.training.processes import join_processes
+    from featx.training.stopping import stoppable
 
     plan = plan_end_to_end(settled, protocol, only=folds, layers=layers, regressors=regressors)
     if dry_run:
         for stage in plan.early:
             click.echo(_told(stage))
         click.echo(
-            f"{plan.target.stage.name}: {len(plan.folds)} of {len(plan.planned)} folds over "
-            f"{len(plan.images)} images, {plan.target.stage.epochs} epochs each -> {output}"
+            f"{plan.target.stage.name}: {len(mine.of(plan.folds))} of {len(plan.planned)} folds "
+            f"over {len(plan.images)} images, {plan.target.stage.epochs} epochs each -> {output}"
         )
         return
-    infos = run_end_to_end(
-        plan,
-        output,
-        device=device,
-        jobs=jobs,
-        resume=resume,
-        keep_networks=keep_networks,
-        progress=True,
-        save_every=save_every,
-        say=click.echo,
-    )
-    _report(infos, [output / "runs" / method.stem for method in plan.methods])
+    training: dict[str, Any] = {"progress": True, "save_every": save_every}
+    by_folds: dict[str, Any] = {"device": device, "jobs": jobs, "keep_networks": keep_networks}
+    with stoppable():
+        if early_only:
+            with join_processes(device) as processes:
+                end_to_end.train_early(
+                    plan, output, processes, resume=resume, say=click.echo, **training
+                )
+            return
+        if part is not None:
+            _tell_part(part, *end_to_end.train_part(plan, mine, output, **by_folds, **training))
+            return
+        if gathering:
+            infos = end_to_end.gather_folds(plan, output)
+        else:
+            infos = end_to_end.run_end_to_end(
+                plan, output, resume=resume, say=click.echo, **by_folds, **training
+            )
+    _report(infos, [output / "runs" / method.stem for method in plan.methods], gathering)
+
+
+def _tell_part(part: str, folds: list[str], failed: dict[str, str]) -> None:
+    from featx.errors import FeatxError
+
+    for name, reason in failed.items():
+        click.echo(f"fold {name} failed: {reason}", err=True)
+    if failed:
+        raise FeatxError(
+            f"{len(failed)} of {len(folds)} folds of part {part} failed (reasons above); the "
+            "others are kept: mend the cause, and run this part again"
+        )
+    click.echo(f"part {part}: {len(folds)} folds are done")
 
 
 def _stages(
@@ -142,13 +197,14 @@ def _stages(
     from featx.training.cascade import run_cascade
     from featx.training.planning import plan_stages
     from featx.training.processes import join_processes
+    from featx.training.stopping import stoppable
 
     plans = plan_stages(settled, processes=int(os.environ.get("WORLD_SIZE", "1")))
     if dry_run:
         for plan in plans:
             click.echo(_told(plan))
         return
-    with join_processes(device) as processes:
+    with stoppable(), join_processes(device) as processes:
         run_cascade(
             settled,
             plans,
@@ -176,7 +232,7 @@ def _losses(stage: Any) -> str:
     return " and ".join(losses[task] for task in stage.tasks)
 
 
-def _report(infos: list[dict[str, Any]], folders: list[Path]) -> None:
+def _report(infos: list[dict[str, Any]], folders: list[Path], gathered: bool) -> None:
     from featx.errors import FeatxError
     from regress.predictions import read_run
 
@@ -191,6 +247,12 @@ def _report(infos: list[dict[str, Any]], folders: list[Path]) -> None:
         failed |= folds["failed"]
     for name, reason in failed.items():
         click.echo(f"  fold {name} failed: {reason}", err=True)
+    missing = {name for info in infos for name in info["folds"]["missing"]}
+    if gathered and missing:
+        raise FeatxError(
+            f"{len(missing)} of {infos[0]['folds']['planned']} folds are missing (run.json names "
+            "them); the others are published: run their parts, and --gather again"
+        )
     if failed:
         raise FeatxError(
             f"{len(failed)} folds failed (reasons above); the others are kept: mend the cause and "

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from featx import __version__
-from featx.errors import FeatxError
+from featx.errors import FeatxError, Interrupted
 
 #: Command -> (module:object, one line of help); the line is here so that --help imports nothing.
 COMMANDS = {
@@ -86,7 +86,9 @@ def _verbose(arguments: list[str]) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits with 0, 1 (bad input), 2 (bad usage) or 130 (Ctrl-C)."""
+    """Run the command line; exits with 0, 1 (bad input), 2 (bad usage), 75 (stopped by a signal
+    where --resume goes on) or 130 (Ctrl-C).
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.WARNING, format="featx: %(message)s")
     sys.exit(_run(arguments))
@@ -105,6 +107,9 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:  # `featx inspect … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Interrupted as stop:
+        click.echo(f"featx: {stop}", err=True)
+        return stop.exit_code
     except FeatxError as error:
         if verbose:
             traceback.print_exc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from experiments.own_head import Estimate, beside_labels, estimate
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
 from featx.engine import Engine
-from featx.errors import FeatxError
+from featx.errors import FeatxError, Interrupted
 from featx.layers import resolve
 from featx.training.data import StageData, leave_out, names_tables, split_stage
 from featx.training.inference import BATCH
@@ -26,6 +27,7 @@ from featx.training.processes import Processes
 from featx.training.samples import Samples, check_disjoint
 from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage, start_preprocessing
+from featx.training.stopping import at_once, listen
 from featx.weights import LoadedNetwork, load_network
 from regress.methods import plain
 from regress.predictions import finished_folds, fold_stem, write_failure, write_fold
@@ -65,6 +67,9 @@ class FoldWork:
         Seconds of training between two states.
     jobs : int
         How many folds are computed side by side on this machine.
+    apart : bool
+        Whether other machines compute other folds meanwhile: then the networks of repeated stages
+        are not shared with them, but kept in the fold's own folder until it is done.
     """
 
     start: tuple[str, str]
@@ -80,6 +85,7 @@ class FoldWork:
     keep_networks: bool
     save_every: float
     jobs: int
+    apart: bool = False
 
 
 def _split(plan: StagePlan, samples: Samples, test: Samples, fold: Fold) -> StageData:
@@ -99,15 +105,29 @@ def _decoded(files: tuple[str, ...], preprocessing: Preprocessing, sharers: int)
     return store
 
 
-def run_fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> tuple[str, str | None]:
-    """Train one fold's network and write every method's predictions of its test images."""
+def run_fold(
+    work: FoldWork, fold: Fold, device: str, progress: bool
+) -> tuple[str, str | Interrupted | None]:
+    """Train one fold's network and write every method's predictions of its test images.
+
+    Returns
+    -------
+    tuple of (name, outcome)
+        None where the fold is done, why it failed, or what has stopped it: then it is not failed,
+        and in a process of its own no other fold begins.
+    """
+    if work.jobs > 1:
+        listen()
     try:
-        _fold(work, fold, device, progress)
+        with at_once():
+            _fold(work, fold, device, progress)
+    except Interrupted as stop:
+        return fold.name, stop
     except Exception as error:  # one failed fold must not lose the others
         reason = str(error) if isinstance(error, FeatxError) else f"{type(error).__name__}: {error}"
         text = " ".join(reason.split())
         for folder in (work.out / "runs" / method.stem for method in work.methods):
-            if fold.name not in finished_folds(folder, work.key):  # a regressor may fail alone
+            if not finished_folds(folder, work.key, [fold.name]):  # a regressor may fail alone
                 write_failure(folder, fold.name, work.key, text)
         return fold.name, text
     return fold.name, None
@@ -119,22 +139,23 @@ def _fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> None:
     test = samples.take(fold.test)
     where = Processes(0, 1, resolve_device(device), work.jobs)
     parent = load_network(*work.start, seed=work.seed)
+    own_folder = work.out / "folds" / fold_stem(fold.name)
+    repeated = own_folder / "stages" if work.apart else work.stages
     for earlier in work.repeated:
         rest = leave_out(earlier.data.train, test)
         own = replace(earlier, data=_split(earlier, rest, test, fold))
         # named by all that determines it: other runs in this folder share it
-        folder = work.stages / f"{own.stage.name}-{stage_key(own, parent)[:12]}"
+        folder = repeated / f"{own.stage.name}-{stage_key(own, parent)[:12]}"
         parent = run_stage(
             own, parent, folder, where, resume=True, progress=progress, save_every=work.save_every
         )
     data = _split(work.target, samples.take(fold.train), test, fold)
     preprocessing = start_preprocessing(work.target, parent)
     store = _decoded(tuple(samples.files), preprocessing, where.local)
-    folder = work.out / "folds" / fold_stem(fold.name)
     network = run_stage(
         replace(work.target, data=data),
         parent,
-        folder,
+        own_folder,
         where,
         resume=True,
         progress=progress,
@@ -171,7 +192,9 @@ def _fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> None:
         }
         write_fold(work.out / "runs" / method.stem, table, record, said.piece)
     if not work.keep_networks:
-        (folder / NETWORK).unlink()
+        (own_folder / NETWORK).unlink()
+        if work.apart:
+            shutil.rmtree(own_folder / "stages", ignore_errors=True)
 
 
 def _by_regressor(

@@ -14,6 +14,31 @@ class FeatxError(Exception):
     """
 
 
+class Interrupted(FeatxError):
+    """Work that a signal has stopped, where it can be taken up again.
+
+    The command line prints the message and exits with `exit_code`.
+
+    Parameters
+    ----------
+    message : str
+        Where it stopped and how it goes on.
+    signal : str
+        The signal's name.
+    """
+
+    #: EX_TEMPFAIL of sysexits.h: another try goes on.
+    exit_code = 75
+
+    def __init__(self, message: str, signal: str) -> None:
+        super().__init__(message, signal)
+        self.signal = signal
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return str(self.args[0])
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> FeatxError:
     """Return an error for a name that is not among the known ones, with near matches.
 

@@ -1,6 +1,6 @@
 """Run tasks here, in processes, or on Slurm. No torch."""
 
-from featx.cluster.local import available_cores, resolve_jobs, run
+from featx.cluster.local import available_cores, end_workers, resolve_jobs, run, signal_workers
 from featx.cluster.parts import Part
 from featx.cluster.profile import Profile, Resources, read_profile
 
@@ -9,7 +9,9 @@ __all__ = [
     "Profile",
     "Resources",
     "available_cores",
+    "end_workers",
     "read_profile",
     "resolve_jobs",
     "run",
+    "signal_workers",
 ]

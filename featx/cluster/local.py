@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from joblib import Parallel, delayed
-from joblib.externals.loky import BrokenProcessPool
+from joblib.externals.loky import BrokenProcessPool, reusable_executor
 from threadpoolctl import threadpool_limits
 
 from featx.errors import FeatxError
@@ -102,3 +103,18 @@ def run(
             f"one of {jobs} processes was killed, most likely for want of memory; use fewer "
             "--jobs, and --resume"
         ) from error
+
+
+def signal_workers(number: int) -> None:
+    """Send a signal to the processes of `run`, those between two tasks too."""
+    executor = reusable_executor._executor
+    for worker in list(executor._processes or ()) if executor else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, number)
+
+
+def end_workers() -> None:
+    """End the processes of `run`; the next call starts others."""
+    executor = reusable_executor._executor
+    if executor:
+        executor.shutdown(wait=True, kill_workers=True)

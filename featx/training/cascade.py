@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from featx.errors import FeatxError
 from featx.training.cascade_file import Cascade
 from featx.training.loop import SAVE_EVERY
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
-from featx.training.stage import NETWORK, epoch_line, run_stage, summary
+from featx.training.stage import NETWORK, epoch_line, finished_stage, run_stage, summary
 from featx.training.stage_config import Stage
 from featx.weights import LoadedNetwork, load_network
 
@@ -72,4 +73,24 @@ def run_cascade(
         )
         if processes.first:
             say(f"{plan.stage.name}: {summary(network)} -> {out / plan.folder_name / NETWORK}")
+    return network
+
+
+def finished_cascade(cascade: Cascade, plans: Sequence[StagePlan], out: Path) -> LoadedNetwork:
+    """Return what `run_cascade` has made, training nothing.
+
+    Raises
+    ------
+    FeatxError
+        If a stage is not finished, or its folder holds another.
+    """
+    network = start_network(cascade)
+    for plan in plans:
+        folder = out / plan.folder_name
+        found = finished_stage(plan, network, folder)
+        if found is None:
+            raise FeatxError(
+                f"{folder / NETWORK} is not there: stage {plan.stage.name} is to be finished first"
+            )
+        network = found
     return network

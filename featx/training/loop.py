@@ -24,7 +24,8 @@ from featx.training.inference import Normalise, casting
 from featx.training.order import epoch_batches, share
 from featx.training.processes import Processes
 from featx.training.schedule import RateSchedule, make_optimiser
-from featx.training.state import load_state, save_state
+from featx.training.state import check_state, load_state, save_state
+from featx.training.stopping import Request, asked, interrupted
 from featx.training.task_losses import TaskLosses
 from featx.training.unlocking import training_mode
 from featx.training.validation import Images, Scores, validate
@@ -77,6 +78,9 @@ class StageTraining:
     FeatxError
         From `fit`: if a loss is not finite (step and images are named), a state cannot be written,
         or an image cannot be read.
+    Interrupted
+        From `fit`, once the state is saved: if a signal asks this process or another of those that
+        train together to stop (see `featx.training.stopping`).
     """
 
     def __init__(
@@ -153,7 +157,7 @@ class StageTraining:
         """Train to the end, from where a former state left off, and leave the kept weights in."""
         self._resume()
         self._saved = time.monotonic()
-        while self._epoch < self._stage.epochs and not self._stopped_early():
+        while self._goes_on():
             start = time.monotonic()
             self._train_epoch()
             scores = self._validate()
@@ -170,6 +174,9 @@ class StageTraining:
             self._save_if_due()
             if self._processes.first:
                 self._on_epoch(row)
+            request = self._request()
+            if request and self._goes_on():
+                self._stop(request, f"epoch {self._epoch}")
         if self._stage.keep == "best" and self._best:
             self.network.load_state_dict(self._best["network"])
         self.network.eval()
@@ -194,9 +201,15 @@ class StageTraining:
             self._step = step + 1
             if processes.first:
                 self._on_images(len(batches[step]))
-                whole = self._step % self._stage.accumulate == 0 and not losses and not last
-                if whole:
-                    self._save_if_due()
+            # after the last step each process has batch statistics of its own to validate with
+            if self._step % self._stage.accumulate or last:
+                continue
+            request = self._request()
+            if request:
+                self._look(losses, own, batches)
+                self._stop(request, f"step {self._step} of epoch {self._epoch + 1}")
+            if not losses:
+                self._save_if_due()
 
     def _one_step(
         self, step: int, pixels: torch.Tensor, mine: np.ndarray, n: int, n_steps: int
@@ -276,6 +289,9 @@ class StageTraining:
             copied = {n: t.detach().cpu().clone() for n, t in self.network.state_dict().items()}
             self._best = {"loss": scores.loss, "epoch": self._epoch, "network": copied}
 
+    def _goes_on(self) -> bool:
+        return self._epoch < self._stage.epochs and not self._stopped_early()
+
     def _stopped_early(self) -> bool:
         patience = self._stage.early_stopping
         if not patience or not self.history:
@@ -285,10 +301,21 @@ class StageTraining:
 
     # ------------------------------------------------------------------ state
 
+    def _request(self) -> Request:
+        """Return what any of the processes has been asked, the same in all after the same step."""
+        return Request(self._processes.highest(asked()))
+
+    def _stop(self, request: Request, last: str) -> None:
+        self._save()
+        self._processes.wait()  # where one has ended, torchrun ends the others
+        raise interrupted(request, f" after {last} of stage {self._stage.name}, the state is saved")
+
     def _save_if_due(self) -> None:
+        if time.monotonic() - self._saved >= self._save_every:
+            self._save()
+
+    def _save(self) -> None:
         if self._state_file is None or not self._processes.first:
-            return
-        if time.monotonic() - self._saved < self._save_every:
             return
         save_state(
             self._state_file,
@@ -310,25 +337,11 @@ class StageTraining:
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
-        state = load_state(self._state_file) if self._state_file else None
+        state = load_state(self._state_file, self._processes) if self._state_file else None
         if state is None:
             return
-        if state["key"] != self._key:
-            raise FeatxError(
-                f"{self._state_file} is of a stage with other settings, weights or images; give "
-                "another -o, or delete that folder to start the stage again"
-            )
-        if state["processes"] != self._processes.count:
-            begun = (
-                "1 process has"
-                if state["processes"] == 1
-                else f"{state['processes']} processes have"
-            )
-            raise FeatxError(
-                f"{self._state_file} is of a stage that {begun} begun, "
-                f"not {self._processes.count}: go on with as many, or delete that folder to start "
-                "the stage again"
-            )
+        assert self._state_file is not None
+        check_state(state, self._state_file, self._key, self._processes.count)
         self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
         self.history, self._best = state["history"], state["best"]
         self.network.load_state_dict(state["network"])

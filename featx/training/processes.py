@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed
@@ -13,6 +14,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from featx.devices import resolve_device
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,22 @@ class Processes:
             self.total(values)
             values /= self.count
 
+    def highest(self, value: int) -> int:
+        """Return the greatest of the processes' numbers; no GPU is waited for."""
+        if self.count == 1:
+            return value
+        values = torch.tensor([value])
+        torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
+        return int(values)
+
+    def hand_out(self, value: T) -> T:
+        """Return the first process's value to all; what the others give is not looked at."""
+        if self.count == 1:
+            return value
+        values = [value]
+        torch.distributed.broadcast_object_list(values, device=torch.device("cpu"))
+        return values[0]
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.count > 1:
@@ -87,7 +106,8 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
     if where.type == "cuda":
         where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(where)
-    torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    # what is agreed on between steps stays on the CPU, where no GPU has to be waited for
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
     try:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", count))
         yield Processes(torch.distributed.get_rank(), count, where, local)

@@ -30,6 +30,7 @@ from featx.training.processes import Processes
 from featx.training.rehearsal import check_enough
 from featx.training.shortage import smaller_batches, telling_shortage
 from featx.training.stage_config import Stage
+from featx.training.stopping import deferred
 from featx.training.unlocking import unlock
 from featx.training.validation import Images
 from featx.weights import LoadedNetwork, load_network
@@ -85,11 +86,13 @@ def run_stage(
     ------
     FeatxError
         If the folder holds another run's work, or training fails (see `StageTraining`).
+    Interrupted
+        Inside `stoppable`, when a signal has come; the state is saved.
     """
     key = stage_key(plan, parent)
     parent = grown(plan, parent)
     result = folder / NETWORK
-    finished = _finished(result, parent, key, resume)
+    finished = _finished(result, parent, key, resume, processes)
     if finished is not None:
         return finished
     stage = plan.stage
@@ -128,7 +131,9 @@ def run_stage(
         if not shared:
             with tracking("decode", len(store), "image") if showing else _silent as advance:
                 store.load(advance)
-        with short, tracking(stage.name, total, "image") if showing else _silent as advance:
+        showing_training = tracking(stage.name, total, "image") if showing else _silent
+        # a signal is answered after a step; after the last one the result is written first
+        with deferred(), short, showing_training as advance:
             training = StageTraining(
                 module,
                 heads,
@@ -148,18 +153,17 @@ def run_stage(
                 save_every=save_every,
             )
             training.fit()
+            if journal is not None:
+                journal.finish(training.history)
+                told = _description(plan, parent, heads, key, training.history, processes.count)
+                state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+                write_checkpoint(result, state, told, _trained_on(plan, parent))
+                write_json(folder / "stage.json", told)
+                (folder / STATE).unlink(missing_ok=True)
+            processes.wait()
     finally:
         if not shared:
             store.close()
-    if processes.first:
-        assert journal is not None
-        journal.finish(training.history)
-        description = _description(plan, parent, heads, key, training.history, processes.count)
-        state = {name: tensor.cpu() for name, tensor in training.network.state_dict().items()}
-        write_checkpoint(result, state, description, _trained_on(plan, parent))
-        write_json(folder / "stage.json", description)
-        (folder / STATE).unlink(missing_ok=True)
-    processes.wait()
     return load_network(parent.backbone.name, str(result))
 
 
@@ -205,9 +209,28 @@ def prepare_network(plan: StagePlan, parent: LoadedNetwork) -> tuple[torch.nn.Mo
     return module, heads
 
 
-def _finished(result: Path, parent: LoadedNetwork, key: str, resume: bool) -> LoadedNetwork | None:
-    if not result.is_file():
-        if not resume and (result.parent / STATE).is_file():
+def finished_stage(plan: StagePlan, parent: LoadedNetwork, folder: Path) -> LoadedNetwork | None:
+    """Return the network of a stage that an earlier run has finished; None where none has.
+
+    Raises
+    ------
+    FeatxError
+        If the folder holds that of another stage.
+    """
+    key, alone = stage_key(plan, parent), Processes(0, 1, torch.device("cpu"))
+    return _finished(folder / NETWORK, grown(plan, parent), key, True, alone)
+
+
+def _finished(
+    result: Path, parent: LoadedNetwork, key: str, resume: bool, processes: Processes
+) -> LoadedNetwork | None:
+    # the first process looks for all: on a shared folder others may not see it yet
+    state = result.parent / STATE
+    done, begun = processes.hand_out(
+        (result.is_file(), state.is_file()) if processes.first else (False, False)
+    )
+    if not done:
+        if not resume and begun:
             raise FeatxError(
                 f"{result.parent} holds an unfinished run; add --resume, or give another -o"
             )

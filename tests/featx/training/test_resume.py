@@ -101,10 +101,11 @@ def test_other_settings_are_refused_on_resume(made):
         train(made, made / "out", ["stages.0.batch_size=8"], resume=True)
 
 
-def test_a_finished_stage_is_taken_whatever_the_number_of_processes(made):
+def test_a_finished_stage_is_taken_whatever_the_number_of_processes(made, monkeypatch):
     whole = train(made, made / "out")
     cascade = read_cascade(made / "cascade.yaml")
     (plan,) = plan_stages(cascade)
+    monkeypatch.setattr(Processes, "hand_out", lambda self, value: value)
     two = Processes(0, 2, torch.device("cpu"))
     network = run_stage(plan, start_network(cascade), made / "out" / "1-target", two, resume=True)
     assert equal(whole, network.module.state_dict())
@@ -119,6 +120,7 @@ def test_an_unfinished_stage_of_another_number_of_processes_is_refused(made, mon
     with pytest.raises(Stopped):
         train(made, made / "out", save_every=0)
     monkeypatch.setattr(Processes, "spread", lambda self, network: network)
+    monkeypatch.setattr(Processes, "hand_out", lambda self, value: value)
     cascade = read_cascade(made / "cascade.yaml")
     (plan,) = plan_stages(cascade)
     two = Processes(0, 2, torch.device("cpu"))
@@ -149,6 +151,6 @@ def test_a_full_disk_leaves_the_former_state(made, monkeypatch):
     with pytest.raises(FeatxError, match="No space left"):
         train(made, made / "out", save_every=0)
     monkeypatch.setattr(state.torch, "save", save)
-    kept = state.load_state(made / "out" / "1-target" / "state.pt")
+    kept = state.load_state(made / "out" / "1-target" / "state.pt", ALONE)
     assert (kept["epoch"], kept["step"]) == (0, 1)
     assert equal(train(made, made / "whole"), train(made, made / "out", resume=True))
