@@ -99,7 +99,15 @@ class Asked:
     changes: tuple[str, ...]
     wait: bool
 
-    def job(self, work: str, out: Path, *more: str, name: str = "", **settings: Any) -> Job:
+    def job(
+        self,
+        work: str,
+        out: Path,
+        *more: str,
+        name: str = "",
+        without: Iterable[str] = (),
+        then: str = "",
+    ) -> Job:
         """Return a job that runs the command again.
 
         Parameters
@@ -113,8 +121,10 @@ class Asked:
             Options to add.
         name : str
             Of the job; by default the kind's.
-        **settings
-            More of `featx.cluster.job.Job`.
+        without : iterable of str
+            The command's parameters to leave out.
+        then : str
+            A line of shell to run when the command has succeeded.
         """
         from featx.cluster.job import Job
         from featx.cluster.profile import read_profile
@@ -122,8 +132,10 @@ class Asked:
 
         changes = () if work == "gather" else self.changes
         asked = read_profile(self.profile).resources(work, changes)
-        command = f"exec {again(self.context, *more)}"
-        return Job(name or work, command, asked, out / FOLDER, **settings)
+        command = again(self.context, *more, without=without)
+        # the shell is replaced, so that signals reach the command
+        command = f"{command} && {then}" if then else f"exec {command}"
+        return Job(name or work, command, asked, out / FOLDER)
 
     def follow(self, tasks: Sequence[Task], out: Path) -> list[Task] | None:
         """Wait for tasks and return them with their last states; None where that isn't wanted."""
@@ -148,8 +160,12 @@ class Asked:
 def tell_scripts(jobs: Sequence[Job]) -> None:
     """Print the scripts that would be submitted, one after the other."""
     from featx.cluster import slurm, submissions
+    from featx.errors import FeatxError
 
-    limit = slurm.max_array_size() if slurm.is_here() else slurm.MAX_ARRAY_SIZE
+    try:
+        limit = slurm.max_array_size()
+    except FeatxError:  # scripts can be looked at without a cluster
+        limit = slurm.MAX_ARRAY_SIZE
     scripts = [part for job in jobs for part in submissions.chunks(job, limit)]
     for number, job in enumerate(scripts, start=1):
         click.echo(f"# script {number} of {len(scripts)}; needs the folder {job.folder}")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.cluster import Asked, cluster_options, program, tell_scripts
 from cli.options import Duration, long_work
+
+if TYPE_CHECKING:
+    from experiments.experiment_file import Experiment
+    from experiments.settings import Settings
 
 
 @click.group()
@@ -63,8 +70,22 @@ def list_experiments(data: Path) -> None:
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--early-only",
+    is_flag=True,
+    help="Only what comes before the folds: networks that they share, and features.",
+)
+@click.option(
+    "--part",
+    metavar="K/N",
+    help="Only the K-th of N parts of the folds of one --row, after --early-only; for the tasks of "
+    "an array.",
+)
+@cluster_options
 @long_work
+@click.pass_context
 def run(
+    context: click.Context,
     name: str,
     data: Path,
     output: Path,
@@ -74,6 +95,12 @@ def run(
     smoke: bool,
     device: str,
     jobs: int,
+    early_only: bool,
+    part: str | None,
+    cluster: str | None,
+    profile: Path | None,
+    slurm: tuple[str, ...],
+    wait: bool,
     resume: bool,
     dry_run: bool,
     seed: int,
@@ -85,11 +112,16 @@ def run(
     Rows whose data or weights are not there are marked with what is missing; every departure from
     the paper's settings is named below the table. What is finished in -o is kept, so the same
     command goes on after a kill. --dry-run says which rows could be run.
+
+    
+    featx experiment run cascaded_finetuning/table5 -o table5 --cluster slurm
     """
+    if [early_only, part is not None, cluster is not None].count(True) > 1:
+        raise click.UsageError("give one of --early-only, --part and --cluster")
     from experiments.experiment_file import read_experiment
     from experiments.needs import missing_needs
     from experiments.paper_table import write_paper_table
-    from experiments.running import run_experiment
+    from experiments.running import prepare, run_experiment
     from experiments.settings import Settings
 
     settled = read_experiment(name)
@@ -111,12 +143,73 @@ def run(
         click.echo,
         smoke,
     )
+    if cluster:
+        asked = Asked(context, cluster, profile, slurm, wait)
+        _on_cluster(settled, settings, rows, asked, dry_run)
+        return
     if dry_run:
         for row in settled.rows:
             click.echo(f"{row.name}: {missing_needs(settled, row, settings) or 'can be run'}")
         return
+    if early_only:
+        prepare(settled, settings, rows)
+        return
+    if part is not None:
+        _compute_part(settled, settings, rows, part)
+        return
     outcomes = run_experiment(settled, settings, rows)
     output.mkdir(parents=True, exist_ok=True)
-    stem = output / Path(name).with_suffix("").name
+    stem = _stem(name, output)
     click.echo(write_paper_table(settled, outcomes, settings, stem))
     click.echo(f"written to {stem}.md, .csv and .json")
+
+
+def _stem(name: str, output: Path) -> Path:
+    return output / Path(name).with_suffix("").name
+
+
+def _compute_part(
+    settled: Experiment, settings: Settings, rows: tuple[str, ...], part: str
+) -> None:
+    from experiments.running import run_part
+    from featx.cluster import Part
+    from featx.errors import FeatxError
+
+    os.environ.setdefault("FEATX_AUTOSKLEARN_BUILD", "never")  # not by every task of an array
+    failed = run_part(settled, settings, rows, Part.read(part))
+    for fold, reason in failed.items():
+        click.echo(f"  {fold} failed: {reason}", err=True)
+    if failed:
+        raise FeatxError(
+            f"{len(failed)} folds of part {part} failed; mend the cause, and run again"
+        )
+    click.echo(f"part {part} is done")
+
+
+def _on_cluster(
+    settled: Experiment, settings: Settings, rows: tuple[str, ...], asked: Asked, dry_run: bool
+) -> None:
+    from experiments.on_slurm import check_ended, plan_chain, still_live, submit_chain
+    from featx.cluster.submissions import FOLDER
+
+    out = settings.out
+    folder = shlex.quote(str(out))
+    report = f"{program()} compare {folder} -o {folder}/report || echo no common report, see above"
+    steps = plan_chain(
+        settled,
+        settings,
+        rows,
+        lambda kind, *more, name: asked.job(kind, out, *more, name=name, without=("rows",)),
+        asked.job("gather", out, name="table", then=f"{{ {report}; }}"),
+    )
+    if dry_run:
+        tell_scripts([step.job for step in steps])
+        return
+    if any(row.regression and row.regression.regressor == "auto-sklearn" for row in settled.rows):
+        from regress.regressors.auto_sklearn import environment
+
+        environment.ensure()
+    ended = asked.follow(still_live(out / FOLDER) or submit_chain(steps), out)
+    if ended is not None:
+        check_ended(ended)
+        click.echo(_stem(settled.name, out).with_suffix(".md").read_text(encoding="utf-8"))

@@ -155,6 +155,11 @@ class Row(Part):
         """The rows that this one is made of: an ensemble's members, or the one it is a part of."""
         return self.ensemble or ((self.part_of,) if self.part_of is not None else ())
 
+    @property
+    def network_a_fold(self) -> bool:
+        """Whether each fold of the protocol trains a network of its own."""
+        return self.cascade is not None and self.regression is None and self.tested_on is None
+
 
 class Experiment(Part):
     """A table of a paper.

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.cross_dataset import plan_cross_dataset, run_cross_dataset
-from experiments.end_to_end import run_end_to_end
 from experiments.experiment_file import Experiment, Row
-from experiments.fold_plan import FoldMethod, plan_end_to_end
 from experiments.measures import measures
-from experiments.needs import missing_needs, row_cascade, row_network
-from experiments.settings import Settings, slug
-from experiments.shared_stages import from_shared_stages, train_shared
-from experiments.smoke import first_fold, quick
+from experiments.needs import missing_needs
+from experiments.rows import compute_part, make_row, prepare_row
+from experiments.settings import Settings
+from experiments.smoke import quick
+from featx.cluster import Part
 from featx.errors import FeatxError
-from featx.extraction import extract
-from featx.training.planning import plan_stages
-from regress.ensemble import plan_ensemble, write_ensemble
-from regress.evaluate import evaluate
-from regress.methods import plan_methods
-from regress.predictions import Run, read_run
-from regress.subset import write_subset
+from regress.predictions import read_run
 
 
 @dataclass(frozen=True)
@@ -59,10 +51,7 @@ def run_experiment(
     FeatxError
         If a wanted row is not there.
     """
-    names = [row.name for row in experiment.rows]
-    strange = sorted(set(rows) - set(names))
-    if strange:
-        raise FeatxError(f"--row {strange[0]}: the rows are {', '.join(names)}")
+    _check_rows(experiment, rows)
     outcomes: list[Outcome] = []
     for row in quick(experiment.rows) if settings.smoke else experiment.rows:
         if rows and row.name not in rows:
@@ -74,7 +63,7 @@ def run_experiment(
             if missing:
                 raise FeatxError(missing)
             members = {outcome.row.name: outcome.run for outcome in outcomes}
-            folder = _make(row, experiment, settings, members)
+            folder = make_row(row, experiment, settings, members)
             run, left = read_run(folder), _left(folder)
             if not len(run.predictions):
                 raise FeatxError(left)
@@ -85,126 +74,63 @@ def run_experiment(
     return outcomes
 
 
-def _make(
-    row: Row, experiment: Experiment, settings: Settings, members: Mapping[str, Path | None]
-) -> Path:
-    if row.ensemble:
-        return _average(row, settings, members)
-    if row.part_of is not None:
-        return _part(row, experiment, settings, members)
-    if row.tested_on is not None:
-        return _test_elsewhere(row, experiment, settings)
-    if row.regression is not None:
-        return _regress(row, experiment, settings)
-    cascade = row_cascade(row, experiment, settings)
-    only = settings.folds or row.folds or ()
-    whole = plan_end_to_end(cascade, row.protocol, only=only)  # proves all stages apart
-    plan = from_shared_stages(first_fold(whole) if settings.smoke else whole, settings)
-    # rows of one cascade look at other tasks or views of the same networks
-    parts = (Path(str(row.cascade)).stem, *row.changes, row.after or "", row.protocol)
-    out = settings.out / "networks" / slug(" ".join(parts))
-    run_end_to_end(
-        plan,
-        out,
-        device=settings.device,
-        jobs=settings.jobs,
-        resume=True,
-        stages=settings.out / "stages",
-        progress=True,
-        say=lambda line: settings.say(f"  {line}"),
-    )
-    wanted = FoldMethod(task=row.task, view=row.view)
-    if wanted not in plan.methods:
-        stage = plan.target.stage
-        raise FeatxError(
-            f"{experiment.file}: {row.name}: stage {stage.name} of {row.cascade} has the tasks "
-            f"{', '.join(stage.tasks)} and the views {', '.join(stage.views)}"
-        )
-    return out / "runs" / wanted.stem
+def wanted_rows(experiment: Experiment, settings: Settings, rows: Sequence[str] = ()) -> list[Row]:
+    """Return the rows that are wanted and whose data and weights are there; say of others why not.
+
+    Raises
+    ------
+    FeatxError
+        If a wanted row is not in the table, or none can be made.
+    """
+    _check_rows(experiment, rows)
+    found = []
+    for row in quick(experiment.rows) if settings.smoke else experiment.rows:
+        if rows and row.name not in rows:
+            continue
+        missing = missing_needs(experiment, row, settings)
+        if missing:
+            settings.say(f"{row.name}: {missing}")
+        else:
+            found.append(row)
+    if not found:
+        raise FeatxError(f"{experiment.name}: no row can be made; the reasons are above")
+    return found
 
 
-def _average(row: Row, settings: Settings, members: Mapping[str, Path | None]) -> Path:
-    out = settings.out / "ensembles" / slug(row.name)
-    write_ensemble(plan_ensemble(_runs(row, members), row.name), out, resume=True)
-    return out
+def prepare(experiment: Experiment, settings: Settings, rows: Sequence[str] = ()) -> None:
+    """Make what the folds of all rows are computed from: shared networks, and features.
+
+    Raises
+    ------
+    FeatxError
+        At the first row that cannot be made; what was made before it stays.
+    """
+    for row in wanted_rows(experiment, settings, rows):
+        settings.say(f"{row.name}:")
+        prepare_row(row, experiment, settings)
 
 
-def _runs(row: Row, members: Mapping[str, Path | None]) -> list[Run]:
-    """Return the runs of the rows that a row is made of."""
-    lacking = [name for name in row.of_rows if members[name] is None]
-    if lacking:
-        raise FeatxError(f"{row.name} lacks its rows {', '.join(lacking)}")
-    folders = [members[name] for name in row.of_rows]
-    return [read_run(folder) for folder in folders if folder is not None]
+def run_part(
+    experiment: Experiment, settings: Settings, rows: Sequence[str], part: Part
+) -> dict[str, str]:
+    """Compute a part of the folds of one row; return why some failed.
+
+    Raises
+    ------
+    FeatxError
+        As `experiments.rows.compute_part`, or if there is not one row.
+    """
+    if len(rows) != 1:
+        raise FeatxError(f"--part {part} is of one row; give one --row")
+    (row,) = wanted_rows(experiment, settings, rows)
+    return compute_part(row, experiment, settings, part)
 
 
-def _part(
-    row: Row, experiment: Experiment, settings: Settings, members: Mapping[str, Path | None]
-) -> Path:
-    (run,) = _runs(row, members)
-    (whole,) = row.of_rows
-    cascade = row_cascade(experiment.row(whole), experiment, settings)
-    images = plan_stages(cascade, split=0)[-1].data.train.table
-    chosen = images["dataset"] == row.dataset
-    if not chosen.any():
-        there = ", ".join(sorted(images["dataset"].unique()))
-        raise FeatxError(f"{whole} has no image of the data set {row.dataset}, but of {there}")
-    out = settings.out / "parts" / slug(row.name)
-    told = {"command": settings.command(experiment.name, [whole, row.name])}
-    write_subset(run, images.loc[chosen, "image"].tolist(), str(row.dataset), out, told=told)
-    return out
-
-
-def _test_elsewhere(row: Row, experiment: Experiment, settings: Settings) -> Path:
-    assert row.tested_on is not None
-    plan = plan_cross_dataset(
-        row_cascade(row, experiment, settings),
-        settings.data / row.tested_on.table,
-        groups=row.tested_on.groups,
-        task=row.task,
-        view=row.view,
-    )
-    network = train_shared(plan.cascade, plan.stages, settings)
-    out = settings.out / "cross_dataset" / slug(row.name)
-    told = {"command": settings.command(experiment.name, [row.name])}
-    run_cross_dataset(plan, network, out, device=settings.device, told=told)
-    return out
-
-
-def _regress(row: Row, experiment: Experiment, settings: Settings) -> Path:
-    wanted = row.regression
-    assert wanted is not None
-    if row.cascade is not None:
-        cascade = row_cascade(row, experiment, settings)
-        plans = plan_stages(cascade)
-        backbone = plans[-1].backbone
-        weights = str(train_shared(cascade, plans, settings))
-    else:
-        backbone, weights = row_network(row, settings)
-        beside = settings.data / weights
-        weights = str(beside) if beside.exists() else weights
-    out = settings.out / "regressions" / slug(row.name)
-    features = out / "features.h5"
-    extract(
-        settings.data / wanted.table,
-        features,
-        backbone=backbone,
-        weights=weights,
-        layers=[wanted.layer],
-        device=settings.device,
-        resume=True,
-        progress=True,
-    )
-    (method,) = plan_methods(
-        features,
-        out / "runs",
-        layers=[wanted.layer],
-        regressors=[wanted.regressor],
-        protocol=row.protocol,
-        options={**wanted.options, **settings.options},
-    )
-    evaluate(method, jobs=settings.jobs, resume=True)
-    return method.folder
+def _check_rows(experiment: Experiment, rows: Sequence[str]) -> None:
+    names = [row.name for row in experiment.rows]
+    strange = sorted(set(rows) - set(names))
+    if strange:
+        raise FeatxError(f"--row {strange[0]}: the rows are {', '.join(names)}")
 
 
 def _left(folder: Path) -> str:

@@ -28,6 +28,8 @@ class Settings:
         Only these folds.
     smoke : bool
         One short epoch a stage, and one fold; see `experiments.smoke`.
+    finished : bool
+        Shared stages must be there; none is trained.
     """
 
     data: Path
@@ -39,6 +41,7 @@ class Settings:
     jobs: int = 1
     say: Callable[[str], None] = print
     smoke: bool = False
+    finished: bool = False
 
     def command(self, experiment: str, rows: Sequence[str]) -> list[str]:
         """Return the words of the command that makes some rows of an experiment so."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.fold_plan import EndToEnd, plan_end_to_end
 from experiments.settings import Settings
 from featx.devices import resolve_device
+from featx.errors import FeatxError
 from featx.training.cascade import start_network
 from featx.training.cascade_file import Cascade
 from featx.training.planning import StagePlan, stage_key
@@ -39,6 +40,11 @@ def train_shared(cascade: Cascade, plans: Sequence[StagePlan], settings: Setting
     for plan in plans:
         key = stage_key(plan, network)
         folder = settings.out / "stages" / f"{plan.stage.name}-{key[:12]}"
+        if settings.finished and not (folder / NETWORK).exists():
+            raise FeatxError(
+                f"stage {plan.stage.name} is not trained ({folder}); do so with the same command "
+                "and --early-only"
+            )
         settings.say(f"  stage {plan.stage.name} -> {folder}")
         network = run_stage(plan, network, folder, where, resume=True, progress=True)
     return folder / NETWORK

@@ -48,7 +48,7 @@ class Method:
     @property
     def at_once(self) -> bool:
         """Whether the regressor computes all folds together."""
-        return self.protocol == "lopo" and hasattr(self.regressor(), "cross_val_predict_groups")
+        return computes_at_once(self.protocol, self.regressor())
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -71,6 +71,11 @@ class Method:
             self.split,
         ]
         return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
+
+
+def computes_at_once(protocol: str, regressor: Any) -> bool:
+    """Tell whether a regressor computes all folds of a protocol together."""
+    return protocol == "lopo" and hasattr(regressor, "cross_val_predict_groups")
 
 
 def plain(value: Any) -> Any:
