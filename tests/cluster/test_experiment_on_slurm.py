@@ -1,0 +1,105 @@
+"""A paper's table as a chain of jobs on a real Slurm."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from cli.experiment import experiment as command
+
+from ..experiments.test_end_to_end import TWO_STAGES
+from ..featx.training.made_faces import make_folder, write_cascade
+
+TABLE = """
+title: A table
+source: Nobody (2026)
+needs:
+  made: make it
+  large: make it larger
+  nowhere: find it
+columns: [mae]
+rows:
+  - name: Whole network
+    cascade: cascade.yaml
+    protocol: kfold:3
+  - name: Ridge on it
+    cascade: cascade.yaml
+    after: early
+    regression: {table: made, layer: gap, regressor: ridge}
+    protocol: kfold:3
+  - name: Frozen
+    backbone: onet
+    weights: mtcnn
+    regression: {table: made, layer: gap, regressor: mean}
+    protocol: kfold:3
+  - name: Elsewhere
+    backbone: onet
+    weights: mtcnn
+    regression: {table: nowhere, layer: gap, regressor: mean}
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    make_folder(tmp_path / "made")
+    make_folder(tmp_path / "large", subjects=4, each=4, seed=1, dataset="large")
+    write_cascade(tmp_path, TWO_STAGES)
+    (tmp_path / "table.yaml").write_text(TABLE)
+    (tmp_path / "cluster.toml").write_text(
+        '[slurm]\nmemory = "3G"\n[slurm.finetune]\npartition = "gpu"\ngpus = 1\n'
+    )
+    return tmp_path
+
+
+def run(table, out, *more):
+    call = ["run", table / "table.yaml", "--data", table, "-o", out, "--device", "cpu", *more]
+    words = [sys.executable, "-m", "cli.main", "experiment", *map(str, call)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+
+
+def numbers(out):
+    with (out / "table.csv").open() as stream:
+        return {row[0]: row[1] for row in csv.reader(stream)}
+
+
+def test_the_chain_makes_the_table_of_a_local_run(slurm, table):
+    here = ("--cluster", "slurm", "--profile", table / "cluster.toml")
+    dry = run(table, table / "out", *here, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    scripts = re.split(r"(?m)^# script \d+ of 5.*\n", dry.stdout)[1:]
+    assert [re.search("--array=(.*)", script) is not None for script in scripts] == [
+        *(False, True, True, True, False)
+    ]
+    for script in scripts:
+        (table / "job.sh").write_text(script)
+        subprocess.run(["sbatch", "--test-only", table / "job.sh"], check=True)
+    assert not (table / "out").exists()
+
+    done = run(table, table / "out", *here)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nowhere is not there" in done.stdout
+    assert "| Whole network |" in done.stdout
+    records = [json.loads(path.read_text()) for path in (table / "out" / "slurm").glob("*.json")]
+    assert sorted(len(each["tasks"]) for each in records if isinstance(each["tasks"], dict)) == [
+        *(3, 3, 3)
+    ]
+    local = run(table, table / "local")
+    assert local.returncode == 0, local.stderr
+    assert numbers(table / "out") == numbers(table / "local")
+    assert (table / "out" / "report" / "report.html").is_file()
+
+
+def test_a_part_before_what_it_needs_is_refused(table):
+    def part(*words):
+        call = ["run", table / "table.yaml", "--data", table, "-o", table / "out", *words]
+        return CliRunner().invoke(command, [*map(str, call), "--device", "cpu"])
+
+    for row in ("Whole network", "Frozen"):
+        refused = part("--row", row, "--part", "1/3")
+        assert "--early-only" in str(refused.exception)
+    assert "give one --row" in str(part("--part", "1/3").exception)
+    assert "give one of" in part("--part", "1/3", "--early-only").output
