@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     help="Compare runs of different splits, on the images they share.",
 )
 @click.option(
+    "--each-split",
+    is_flag=True,
+    help="Give runs of different splits reports of their own, in folders named by the split.",
+)
+@click.option(
     "--groups",
     metavar="A-B,C-D,…",
     help="Compare as age groups, first and last ages, as 0-12,15-20,25-100: ages and finer groups "
@@ -45,6 +50,7 @@ def compare(
     out: Path,
     bootstrap: int,
     allow_different_splits: bool,
+    each_split: bool,
     groups: str | None,
     title: str | None,
     resume: bool,
@@ -79,6 +85,8 @@ def compare(
     if of_gender:
         name = f"{title}: gender" if title and of_age else title
         parts.append((of_gender, out / "gender" if of_age else out, name))
+    if each_split:
+        parts = [part for some, folder, name in parts for part in _by_split(some, folder, name)]
     if dry_run:
         for some, folder, _ in parts:
             _plan(some, folder)
@@ -89,10 +97,28 @@ def compare(
         "allow_different_splits": allow_different_splits,
     }
     # all are compared before any is written: what is wrong with one leaves no half of a report
-    reports = [_comparison(some, wanted if some is of_age else None, options) for some, *_ in parts]
+    reports = [
+        _comparison(some, None if some[0].task == "gender" else wanted, options)
+        for some, *_ in parts
+    ]
     for (told, write), (_, folder, name) in zip(reports, parts, strict=True):
         click.echo(told)
         click.echo(f"report -> {write(folder, name)}")
+
+
+def _by_split(
+    runs: list[Run], out: Path, title: str | None
+) -> list[tuple[list[Run], Path, str | None]]:
+    """Return the runs of each split, with the folder and title of their report."""
+    splits: dict[str, list[Run]] = {}
+    for run in runs:
+        name = f"{run.info.get('protocol')}-{str(run.info.get('split_hash'))[:6]}"
+        splits.setdefault(name.replace(":", "-"), []).append(run)
+    if len(splits) == 1:
+        return [(runs, out, title)]
+    return [
+        (some, out / name, f"{title}: {name}" if title else name) for name, some in splits.items()
+    ]
 
 
 def _plan(runs: list[Run], out: Path) -> None:

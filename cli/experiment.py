@@ -194,7 +194,9 @@ def _on_cluster(
 
     out = settings.out
     folder = shlex.quote(str(out))
-    report = f"{program()} compare {folder} -o {folder}/report || echo no common report, see above"
+    report = (
+        f"{program()} compare {folder} --each-split -o {folder}/report || echo no report, see above"
+    )
     steps = plan_chain(
         settled,
         settings,

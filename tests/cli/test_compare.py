@@ -67,6 +67,19 @@ def test_different_splits_are_one_clear_line(out, tmp_path, capsys):
     assert not (tmp_path / "report").exists()
 
 
+def test_each_split_has_a_report_of_its_own(out, tmp_path, capsys):
+    path = out / "m1" / "run.json"
+    info = json.loads(path.read_text(encoding="utf-8"))
+    assert run(out, "-o", tmp_path / "one", "--each-split") == 0
+    assert (tmp_path / "one" / "report.html").is_file()  # all are of one
+    info |= {"split_hash": "bcdefgh", "protocol": "kfold:5"}
+    path.write_text(json.dumps(info), encoding="utf-8")
+    assert run(out, "-o", tmp_path / "report", "--each-split") == 0
+    names = sorted(each.parent.name for each in (tmp_path / "report").glob("*/report.html"))
+    assert names[0] == "kfold-5-bcdefg"
+    assert len(names) == 2
+
+
 def test_bad_paths_are_one_clear_line(out, tmp_path, capsys):
     assert run(tmp_path / "absent", "-o", tmp_path / "report") == 1
     assert "absent is not a folder" in capsys.readouterr().err
