@@ -18,7 +18,8 @@ from featx.atomic import publish
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.store import assembly, comparison, schema
-from featx.store.journal import Journal, Record, UnusableError
+from featx.store.journal import Journal, UnusableError, beside, left_beside
+from featx.store.records import Record
 from featx.store.schema import Layer
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,8 @@ class FeaturesWriter:
         try:
             comparison.compare(self.partial, self._journal.head, self._plan)
             self._plan = self._journal.head  # keeps the date of the beginning
+            for leftover in [*left_beside(self.path), *left_beside(self.partial)]:
+                leftover.unlink(missing_ok=True)  # of a run that was killed, or stops now
             for record in self._journal.records():
                 self._note(record.status, record.reason)
         except BaseException:
@@ -198,17 +201,19 @@ class FeaturesWriter:
         Raises
         ------
         FeatxError
-            If rows are missing, the disk is full, or somebody else made the final file meanwhile;
-            the journal stays.
+            If rows are missing, the disk is full, or somebody else made the final file meanwhile
+            or took the journal over; the journal stays.
         """
         if self.complete:
             return
         journal, n = self._open_journal(), len(self._images)
+        journal.check()
         if self.rows_done != n:
             raise FeatxError(
                 f"{self.path} has {self.rows_done} of {n} rows; append the rest before finish"
             )
-        building = self.path.with_name(f"{self.path.name}.building")
+        # of its own, for another process may have taken this one's journal over and build it too
+        building = beside(self.path)
         try:
             layers = list(self.layers.values())
             blocks = assembly.regrouped(journal.records(), layers, self._dtype.name)
@@ -217,8 +222,10 @@ class FeaturesWriter:
                 raise FeatxError(
                     f"{self.path} was made by another run meanwhile; {self.partial} holds this one"
                 )
+            journal.check()
             publish(building, self.path)
-            self.partial.unlink()
+            if journal.named:
+                self.partial.unlink()
         except (OSError, RuntimeError) as error:
             raise self._stopped(error) from error
         finally:
