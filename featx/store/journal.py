@@ -22,7 +22,7 @@ import secrets
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -95,8 +95,16 @@ class Journal:
         return journal
 
     @classmethod
-    def resume(cls, path: Path) -> Self:
+    def resume(cls, path: Path, check: Callable[[dict[str, Any]], None]) -> Self:
         """Go on with a journal, in a copy that takes its name; see the module.
+
+        Parameters
+        ----------
+        path : Path
+            The ``.partial`` file.
+        check : callable
+            Raises an error where what the file is to be is not what is wanted; nothing has
+            changed then.
 
         Raises
         ------
@@ -113,6 +121,7 @@ class Journal:
                 if _identity(path.stat()) != _identity(os.fstat(former.fileno())):
                     raise _taken(path)  # between opening and locking
                 head = read_head(former)
+                check(head)
                 first = former.tell()
                 former.seek(0)
                 stream = _copy(former, path)
