@@ -69,7 +69,7 @@ def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, local, tmp_path):
     told = featx(*words, "--profile", profile_of(tmp_path, "echo begun"), "--dry-run").stdout
     found = [part.partition("\n")[2] for part in re.split(r"(?m)^# script \d+ of 2", told)[1:]]
     assert "#SBATCH --array=1-3%4" in found[0]
-    command = found[0].splitlines()[-1]
+    command = found[0].strip().splitlines()[-1]
     assert "--device cpu" in command
     assert command.endswith(" --shard $TASK/3 --resume")
     assert "--shards" not in command
