@@ -23,7 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 TASK = "$TASK"
 
 #: Options that say where and how a command runs here, which its tasks elsewhere are not given.
-_HERE = ("cluster", "profile", "slurm", "wait", "resume", "dry_run", "verbose", "jobs", "gather")
+_HERE = (
+    *("cluster", "profile", "slurm", "wait", "resume", "dry_run", "verbose"),
+    *("jobs", "shards", "gather"),
+)
 
 
 def program() -> str:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import logging
+import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.cluster import TASK, Asked, cluster_options, program, tell_scripts
 from cli.options import long_work
+
+if TYPE_CHECKING:
+    from featx.cluster.job import Job
+    from featx.extraction import Extraction, Plan
+
+#: Tasks of an array where none other number is given.
+_SHARDS = 8
 
 
 @click.command()
@@ -85,8 +95,18 @@ from cli.options import long_work
     help="Processes, each with a shard; merged at the end. For several GPUs in one machine, of "
     "which each process takes one; 0: one a GPU. CPUs gain nothing: one process uses all cores.",
 )
+@click.option(
+    "--shards",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --cluster: into how many shards, a task each; joined by a job of its own. "
+    f"[default: {_SHARDS}]",
+)
+@cluster_options
 @long_work
+@click.pass_context
 def extract(
+    context: click.Context,
     table: Path,
     output: Path,
     dtype: str,
@@ -94,6 +114,11 @@ def extract(
     max_pixels: int,
     shard: str | None,
     jobs: int,
+    shards: int | None,
+    cluster: str | None,
+    profile: Path | None,
+    slurm: tuple[str, ...],
+    wait: bool,
     resume: bool,
     dry_run: bool,
     verbose: bool,
@@ -107,6 +132,21 @@ def extract(
         logging.getLogger("featx").setLevel(logging.INFO)
     if shard and jobs != 1:
         raise click.UsageError("--shard is for one process; give it or --jobs")
+    if cluster and (shard or jobs != 1):
+        raise click.UsageError(
+            "--cluster cuts the table into --shards; leave out --shard and --jobs"
+        )
+    if shards and not cluster:
+        raise click.UsageError("--shards is for --cluster; here give --jobs, or --shard K/N")
+    written = {"dtype": dtype, "compression": compression, "max_pixels": max_pixels}
+    if cluster:
+        asked = Asked(context, cluster, profile, slurm, wait)
+        done = _on_cluster(
+            asked, table, output, shards or _SHARDS, resume, dry_run, written, options
+        )
+        if done is not None:
+            _report(done)
+        return
     from featx import extraction
     from featx.devices import spread_devices
     from featx.sharded_extraction import extract_side_by_side, share
@@ -119,26 +159,89 @@ def extract(
             for part, device in share(len(settled.table), jobs, options["device"]):
                 click.echo(f"shard     {part}: {len(part)} rows on {device}")
         return
-    options |= {"dtype": dtype, "compression": compression, "max_pixels": max_pixels}
-    options |= {"resume": resume, "progress": True}
+    options |= {**written, "resume": resume, "progress": True}
     if jobs > 1:
         done = extract_side_by_side(table, output, jobs=jobs, **options)
     else:
         done = extraction.extract(table, output, shard=shard, **options)
-    counts = ", ".join(f"{n} {status}" for status, n in done.statuses.items())
-    click.echo(f"rows    {sum(done.statuses.values())} ({counts})")
-    click.echo(f"layers  {', '.join(f'{layer.name} ({layer.units})' for layer in done.layers)}")
+    speed = "nothing was left to do"
     if done.images:
         rate = done.images / max(done.seconds, 1e-9)
-        click.echo(f"speed   {rate:.1f} images/s ({done.images} images in {done.seconds:.1f} s)")
-    else:
-        click.echo("speed   nothing was left to do")
-    click.echo(f"file    {done.path}")
+        speed = f"{rate:.1f} images/s ({done.images} images in {done.seconds:.1f} s)"
+    _report(done, speed)
     if shard:
         click.echo(f"next    `featx merge` with the other shards, to {output}")
 
 
-def _tell(settled: Any, output: Path, dtype: str) -> None:
+def _report(done: Extraction, speed: str = "") -> None:
+    counts = ", ".join(f"{n} {status}" for status, n in done.statuses.items())
+    click.echo(f"rows    {sum(done.statuses.values())} ({counts})")
+    click.echo(f"layers  {', '.join(f'{layer.name} ({layer.units})' for layer in done.layers)}")
+    if speed:
+        click.echo(f"speed   {speed}")
+    click.echo(f"file    {done.path}")
+
+
+def _on_cluster(
+    asked: Asked,
+    table: Path,
+    output: Path,
+    count: int,
+    resume: bool,
+    dry_run: bool,
+    written: dict[str, Any],
+    options: dict[str, Any],
+) -> Extraction | None:
+    """Submit what is missing and wait; None where there is nothing to report yet."""
+    from featx import extraction
+    from featx.extraction_on_slurm import Sharded
+
+    # here too, or each task would find the same error and download the same weights; on the CPU,
+    # for where jobs are submitted there may be no GPU
+    settled = extraction.plan(table, **options | {"device": "cpu"})
+    work = Sharded(settled, output, count, written)
+    array, merging = _jobs(asked, output, count)
+    if not output.exists():
+        missing = work.missing(array, merging, resume=resume)
+        if dry_run:
+            tell_scripts([*([missing.array] if missing.labels else []), missing.merging])
+            return None
+        ended = asked.follow(work.submit(missing), output.parent)
+        if ended is None:
+            return None
+        _check_ended(work.failed(ended), output)
+        resume = True
+    elif dry_run:
+        click.echo(f"{output} is there; nothing would be submitted")
+        return None
+    return work.finished(resume=resume)
+
+
+def _jobs(asked: Asked, output: Path, count: int) -> tuple[Job, Job]:
+    """Return the array, still without its tasks, and the job that merges."""
+    array = asked.job("extract", output.parent, f"--shard {TASK}/{count}", "--resume")
+    names = f"{output.with_suffix('')}.shard-", f"-of-{count}{output.suffix}"
+    files = "*".join(map(shlex.quote, names))
+    whole = f"-o {shlex.quote(str(output))} --resume --remove"
+    merging = replace(
+        asked.job("gather", output.parent), command=f"exec {program()} merge {files} {whole}"
+    )
+    return array, merging
+
+
+def _check_ended(failed: dict[str, str], output: Path) -> None:
+    from featx.errors import FeatxError
+
+    for label, why in failed.items():
+        click.echo(f"{label}: {why}", err=True)
+    if failed:
+        raise FeatxError(
+            f"{output} could not be made: {len(failed)} of its tasks failed (reasons above); what "
+            "is done is kept: mend the cause and run again with --resume"
+        )
+
+
+def _tell(settled: Plan, output: Path, dtype: str) -> None:
     rows, network = settled.rows, settled.network
     click.echo(f"would write {settled.path(output)}; nothing was written")
     if settled.shard:

@@ -16,10 +16,14 @@ from cli.options import long_work
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), help="Features file (HDF5)."
 )
+@click.option(
+    "--remove", is_flag=True, help="Remove the shards once the features file is there, and whole."
+)
 @long_work
 def merge(
     files: tuple[Path, ...],
     output: Path,
+    remove: bool,
     resume: bool,
     dry_run: bool,
     seed: int,
@@ -28,15 +32,19 @@ def merge(
     """Join the shards that `featx extract --shard` wrote, in any order, to one features file.
 
     It is equal to the file of a single `featx extract`, row for row. All shards must be there,
-    each once, made in the same way of the same table; what differs is named. They are kept: remove
-    them when the file is there. --resume checks and keeps a file that is there. Nothing is drawn by
-    chance: --seed changes nothing.
+    each once, made in the same way of the same table; what differs is named. They are kept but with
+    --remove. --resume checks and keeps a file that is there. Nothing is drawn by chance: --seed
+    changes nothing.
 
     \b
     featx merge fgnet.shard-*-of-8.h5 -o fgnet.h5
     """
     from featx.store import merging, shard_set
 
+    removing = remove and resume and not dry_run and output.exists()
+    if removing and not all(path.exists() for path in files):
+        _remove_rest(files, output)
+        return
     joined = shard_set.read_shards(files)
     counts = ", ".join(f"{n} {status}" for status, n in joined.statuses.items())
     if dry_run:
@@ -48,5 +56,23 @@ def merge(
         click.echo("nothing was left to do")
     click.echo(f"rows    {len(joined.images)} ({counts})")
     click.echo(f"layers  {', '.join(f'{layer.name} ({layer.units})' for layer in joined.layers)}")
-    if not dry_run:
-        click.echo(f"file    {output}")
+    if dry_run:
+        return
+    click.echo(f"file    {output}")
+    if remove:
+        merging.remove_merged(files, output)
+
+
+def _remove_rest(files: tuple[Path, ...], output: Path) -> None:
+    """Remove the shards that an earlier run was stopped before it removed them."""
+    from featx.errors import FeatxError
+    from featx.store import comparison, merging
+
+    comparison.check_rows(output)
+    others = merging.remove_merged(files, output)
+    if others:
+        raise FeatxError(
+            f"{others[0]} is no part of {output}, and other shards are missing; remove what is out "
+            "of date, or choose another name"
+        )
+    click.echo(f"nothing was left to do\nfile    {output}")

@@ -26,7 +26,7 @@ from featx.loading import Crops, batches
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 
-__all__ = ["Extraction", "Plan", "extract", "plan", "run"]
+__all__ = ["Extraction", "Plan", "extract", "open_writer", "plan", "run"]
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,7 @@ def run(
     """Carry out a plan; see `extract`."""
     images, rows = 0, settled.rows
     path = settled.path(out)
-    with FeaturesWriter(
-        path,
-        settled.table.iloc[rows.start : rows.stop],
-        settled.layers,
-        settled.provenance_as(dtype),
-        context=settled.context,
-        dtype=dtype,
-        compression=compression,
-        resume=resume,
-    ) as writer:
+    with open_writer(settled, out, dtype=dtype, compression=compression, resume=resume) as writer:
         start = time.monotonic()
         if not writer.complete:
             what = f"extract shard {settled.shard}" if settled.shard else "extract"
@@ -165,6 +156,28 @@ def run(
     with FeaturesFile(path) as file:
         counts = {str(k): int(n) for k, n in file.images["status"].value_counts().items()}
     return Extraction(path, settled.layers, counts, images, seconds)
+
+
+def open_writer(settled: Plan, out: str | Path, *, dtype: str, **options: Any) -> FeaturesWriter:
+    """Return the writer of the file that a plan leads to.
+
+    Parameters
+    ----------
+    settled, out, dtype
+        As of `run`.
+    **options
+        Of `featx.store.FeaturesWriter`.
+    """
+    rows = settled.rows
+    return FeaturesWriter(
+        settled.path(out),
+        settled.table.iloc[rows.start : rows.stop],
+        settled.layers,
+        settled.provenance_as(dtype),
+        context=settled.context,
+        dtype=dtype,
+        **options,
+    )
 
 
 def _silent(rows: int) -> None:

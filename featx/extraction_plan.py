@@ -97,8 +97,27 @@ class Plan:
         if self.shard is None:
             return self.provenance
         plain = schema.plain(self.provenance)
-        whole = schema.config_hash(self.table, self.layers, plain, dtype)
+        whole = self.shard.config_hash or self._config_hash(dtype)
         return {**plain, shards.ATTRIBUTE: replace(self.shard, config_hash=whole).describe()}
+
+    def cut(self, count: int, dtype: str) -> list[Plan]:
+        """Return the plans of as many shards, which together give the whole file.
+
+        Raises
+        ------
+        FeatxError
+            If the table has fewer rows.
+        """
+        whole = self._config_hash(dtype)
+        return [
+            replace(self, shard=replace(shard, config_hash=whole))
+            for shard in shards.cut(len(self.table), count)
+        ]
+
+    def _config_hash(self, dtype: str) -> str:
+        """Return the config hash of the whole file."""
+        plain = schema.plain(self.provenance)
+        return schema.config_hash(self.table, self.layers, plain, dtype)
 
 
 def plan(

@@ -10,10 +10,9 @@ from typing import Any
 from featx import cluster, extraction, shards
 from featx.devices import spread_devices
 from featx.errors import FeatxError
-from featx.extraction import Extraction
+from featx.extraction import Extraction, Plan
 from featx.shards import Shard
-from featx.store import FeaturesFile
-from featx.store.merging import merge
+from featx.store.merging import merge, remove_merged
 from featx.store.shard_set import read_shards
 
 #: Of `featx.extraction.extract`'s options those that `featx.extraction.plan` does not take.
@@ -82,11 +81,9 @@ def extract_side_by_side(
     shares = share(len(settled.table), jobs, device)
     files = [shard.path(out) for shard, _ in shares]
     if out.exists():
-        done = extraction.run(settled, out, resume=resume, **written)  # checks it, or refuses
-        _remove_merged(files, out)
-        return done
+        return keep(settled, out, files, resume=resume, **written)
     del settled
-    _check_unfinished(out, jobs)
+    check_unfinished(out, jobs)
     options |= {"jobs": jobs, "resume": resume, "progress": "lines" if progress else False}
     tasks = [
         (table_path, out, {**options, "shard": str(shard), "device": its_own})
@@ -97,7 +94,7 @@ def extract_side_by_side(
     seconds = time.monotonic() - start
     joined = read_shards(files)
     merge(joined, out)
-    _remove_merged(files, out)
+    remove_merged(files, out)
     return Extraction(out, joined.layers, joined.statuses, images, seconds)
 
 
@@ -105,27 +102,51 @@ def _extract(table_path: str | Path, out: Path, options: dict[str, Any]) -> int:
     return extraction.extract(table_path, out, **options).images
 
 
-def _check_unfinished(out: Path, jobs: int) -> None:
-    """Refuse to begin anew where another cut, or none, has come some way."""
+def keep(
+    settled: Plan, out: Path, files: Iterable[Path], *, resume: bool, **written: Any
+) -> Extraction:
+    """Check the whole file that is there, and remove the shards that it was merged from.
+
+    Parameters
+    ----------
+    settled, out, resume, **written
+        As of `featx.extraction.run`.
+    files : iterable of Path
+        The shards, whether they are there or not.
+
+    Raises
+    ------
+    FeatxError
+        Without `resume`, and if it is another extraction's or damaged.
+    """
+    done = extraction.run(settled, out, resume=resume, **written)
+    remove_merged(files, out)
+    return done
+
+
+def check_unfinished(out: Path, count: int) -> None:
+    """Refuse to begin anew where another cut, or none, has come some way.
+
+    Parameters
+    ----------
+    out : Path
+        The whole file.
+    count : int
+        Shards that are wanted.
+
+    Raises
+    ------
+    FeatxError
+        It names the file that is in the way.
+    """
     partial = out.with_name(f"{out.name}.partial")
     if partial.exists():
         raise FeatxError(
-            f"{partial} is there, from an extraction without --jobs that did not finish; go on "
-            "with it without --jobs, or remove it"
+            f"{partial} is there, from an extraction without --jobs or --cluster that did not "
+            "finish; go on with it without them, or remove it"
         )
-    for path, count in shards.others(out, jobs):
+    for path, other in shards.others(out, count):
         raise FeatxError(
-            f"{path} is there, one of {count} shards, not of {jobs}; go on with --jobs {count} "
-            "--resume, or remove it"
+            f"{path} is there, one of {other} shards, not of {count}; go on with as many "
+            f"(--jobs {other}, or --cluster slurm --shards {other}) and --resume, or remove it"
         )
-
-
-def _remove_merged(files: Iterable[Path], out: Path) -> None:
-    """Remove the shards that say that they are a part of the whole file."""
-    with FeaturesFile(out) as whole:
-        wanted = whole.config_hash
-    for path in filter(Path.exists, files):
-        with FeaturesFile(path) as file:
-            merged = file.shard is not None and file.shard.config_hash == wanted
-        if merged:
-            path.unlink()

@@ -19,8 +19,8 @@ import pandas as pd
 from featx.errors import FeatxError
 from featx.store import netcdf, schema
 from featx.store.comparison import check_rows
-from featx.store.journal import Record
 from featx.store.netcdf import CHUNK_ROWS
+from featx.store.records import Record
 from featx.store.schema import Layer
 from featx.store.sink import Sink
 

@@ -5,6 +5,10 @@ it may lose rows that were written long before, and it may not say so. Rows are 
 appended to ``NAME.partial``, a plain file of records, each with its length and CRC-32; the HDF5
 file is made from it in one pass at the end. After a kill, what follows the last whole record is
 cut off.
+
+Who goes on with a journal does so in a copy that takes its name. A former writer that is still at
+work after all, as on a node that a cluster has given up but that has only lost its network, then
+writes to a file without a name, notices, and stops: no lock has to hold across machines.
 """
 
 from __future__ import annotations
@@ -12,18 +16,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import math
 import os
+import re
+import secrets
+import shutil
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-import numpy as np
-
+from featx.atomic import publish
 from featx.errors import FeatxError
+from featx.store.records import Record, pack, unpack
 
 MAGIC = b"featx-journal/1\n"
 
@@ -37,15 +42,6 @@ _OPEN: set[tuple[int, int]] = set()
 
 class UnusableError(Exception):
     """A journal that ends before its first record does."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """Consecutive rows: their outcome, and each layer's values of shape (rows, units)."""
-
-    status: list[str]
-    reason: list[str]
-    features: dict[str, np.ndarray]
 
 
 class Journal:
@@ -99,31 +95,63 @@ class Journal:
         return journal
 
     @classmethod
-    def resume(cls, path: Path) -> Self:
-        """Open a journal to go on with.
+    def resume(cls, path: Path, check: Callable[[dict[str, Any]], None]) -> Self:
+        """Go on with a journal, in a copy that takes its name; see the module.
+
+        Parameters
+        ----------
+        path : Path
+            The ``.partial`` file.
+        check : callable
+            Raises an error where what the file is to be is not what is wanted; nothing has
+            changed then.
 
         Raises
         ------
         UnusableError
             If not even its first record is whole.
         FeatxError
-            If another process writes it, or it cannot be opened.
+            If another process of this machine writes it, or it cannot be opened or copied.
         """
         try:
             if _locking() and _identity(path.stat()) in _OPEN:  # closing it would lift the lock
                 raise _taken(path)
-            stream = path.open("r+b", buffering=0)
+            with path.open("r+b", buffering=0) as former:
+                _lock(former, path)
+                if _identity(path.stat()) != _identity(os.fstat(former.fileno())):
+                    raise _taken(path)  # between opening and locking
+                head = read_head(former)
+                check(head)
+                first = former.tell()
+                former.seek(0)
+                stream = _copy(former, path)
         except OSError as error:
             raise FeatxError(f"cannot write {path}: {error.strerror}") from None
-        try:
-            _lock(stream, path)
-            head = read_head(stream)
-        except BaseException:
-            stream.close()
-            raise
         journal = cls(path, stream, head)
-        journal._first = journal._end = stream.tell()
+        journal._first = journal._end = first
         return journal
+
+    @property
+    def named(self) -> bool:
+        """Whether the journal has its name still: else another process has taken it over."""
+        try:
+            return _identity(self.path.stat()) == self._identity
+        except FileNotFoundError:
+            return False
+
+    def check(self) -> None:
+        """Stop a writer whose journal is not its own any more.
+
+        Raises
+        ------
+        FeatxError
+            If another process has taken it over, or it was removed.
+        """
+        if not self.named:
+            raise FeatxError(
+                f"{self.path} was taken over by another process, or removed; this process stops, "
+                "for each file has one writer"
+            )
 
     def records(self) -> Iterator[Record]:
         """Yield the whole records from the first; appending goes on behind the last one yielded."""
@@ -131,7 +159,7 @@ class Journal:
         self._end = self._first
         while (payload := _read_record(self._stream, _ROWS)) is not None:
             self._end = self._stream.tell()
-            yield _unpack(payload)
+            yield unpack(payload)
             self._stream.seek(self._end)
 
     def append(self, record: Record) -> None:
@@ -141,8 +169,11 @@ class Journal:
         ------
         OSError
             If the disk is full; the records before stay whole.
+        FeatxError
+            As `check`.
         """
-        self._append(_ROWS, _pack(record))
+        self.check()
+        self._append(_ROWS, pack(record))
 
     def _append(self, kind: bytes, payload: bytes) -> None:
         if os.fstat(self._stream.fileno()).st_size != self._end:  # a torn record is in the way
@@ -161,6 +192,32 @@ class Journal:
         """Close the file, which unlocks it."""
         _OPEN.discard(self._identity)
         self._stream.close()
+
+
+def _copy(former: BinaryIO, path: Path) -> BinaryIO:
+    """Give a copy of an open file its name, and return the copy, locked."""
+    copy = beside(path)
+    stream = copy.open("x+b", buffering=0)
+    try:
+        shutil.copyfileobj(former, stream, 16 << 20)
+        _lock(stream, path)
+        publish(copy, path)
+    except BaseException:
+        stream.close()
+        copy.unlink(missing_ok=True)
+        raise
+    return stream
+
+
+def beside(path: Path) -> Path:
+    """Return a new name beside a file, for what is to take its place."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+
+
+def left_beside(path: Path) -> list[Path]:
+    """Return the files that were given a name by `beside`, and did not come to take the place."""
+    name = re.compile(rf"{re.escape(path.name)}\.[0-9a-f]{{8}}")
+    return [file for file in path.parent.iterdir() if name.fullmatch(file.name)]
 
 
 def read_head(stream: BinaryIO) -> dict[str, Any]:
@@ -185,50 +242,6 @@ def statuses(stream: BinaryIO) -> Iterator[list[str]]:
     while (payload := _read_record(stream, _ROWS)) is not None:
         (size,) = struct.unpack_from("<Q", payload)
         yield json.loads(payload[8 : 8 + size])["status"]
-
-
-def _pack(record: Record) -> bytes:
-    packed = {name: _without_zeros(values) for name, values in record.features.items()}
-    index = {
-        "status": record.status,
-        "reason": record.reason,
-        "layers": [
-            [name, values.dtype.str, list(values.shape), len(packed[name])]
-            for name, values in record.features.items()
-        ],
-    }
-    text = json.dumps(index).encode()
-    return b"".join([struct.pack("<Q", len(text)), text, *packed.values()])
-
-
-def _unpack(payload: bytes) -> Record:
-    (size,) = struct.unpack_from("<Q", payload)
-    index: Mapping[str, Any] = json.loads(payload[8 : 8 + size])
-    features, start = {}, 8 + size
-    for name, dtype, shape, length in index["layers"]:
-        packed = memoryview(payload)[start : start + length]
-        features[name] = _with_zeros(packed, np.dtype(dtype), shape)
-        start += length
-    return Record(index["status"], index["reason"], features)
-
-
-def _without_zeros(values: np.ndarray) -> bytes:
-    """Return a bit for each value, whether it is there, then those that are.
-
-    Most activations behind a ReLU are zero: this saves as much as gzip does, six times as fast.
-    """
-    words = np.ascontiguousarray(values).view(f"<u{values.itemsize}").ravel()
-    there = words != 0  # of the words: a negative zero stays one
-    return np.packbits(there).tobytes() + words[there].tobytes()
-
-
-def _with_zeros(packed: memoryview, dtype: np.dtype, shape: list[int]) -> np.ndarray:
-    count = math.prod(shape)
-    bits = -(-count // 8)
-    there = np.unpackbits(np.frombuffer(packed[:bits], np.uint8), count=count).view(bool)
-    words = np.zeros(count, dtype=f"<u{dtype.itemsize}")
-    words[there] = np.frombuffer(packed[bits:], dtype=words.dtype)
-    return words.view(dtype).reshape(shape)
 
 
 def _read_record(stream: BinaryIO, kind: bytes) -> bytes | None:

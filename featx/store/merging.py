@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -15,7 +15,7 @@ from featx.atomic import writing
 from featx.errors import FeatxError
 from featx.store import comparison, netcdf, schema
 from featx.store.assembly import Block, Chunk, Rows, assemble, block_rows
-from featx.store.reader import open_features, reading
+from featx.store.reader import FeaturesFile, open_features, reading
 from featx.store.shard_set import Member, ShardSet
 
 
@@ -68,6 +68,32 @@ def merge(joined: ShardSet, out: str | Path, *, resume: bool = False) -> bool:
         if out.exists():
             raise FeatxError(f"{out} was made by another run meanwhile; it was left as it is")
     return True
+
+
+def remove_merged(files: Iterable[Path], out: Path) -> list[Path]:
+    """Remove the shards that say that they are a part of the whole file.
+
+    Returns
+    -------
+    list of Path
+        Those that are something else, which stay.
+
+    Raises
+    ------
+    FeatxError
+        If one of the files cannot be read.
+    """
+    with FeaturesFile(out) as whole:
+        wanted = whole.config_hash
+    others = []
+    for path in filter(Path.exists, files):
+        with FeaturesFile(path) as file:
+            merged = file.shard is not None and file.shard.config_hash == wanted
+        if merged:
+            path.unlink(missing_ok=True)
+        else:
+            others.append(path)
+    return others
 
 
 def _blocks(joined: ShardSet) -> Iterator[Block]:

@@ -18,7 +18,8 @@ from featx.atomic import publish
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.store import assembly, comparison, schema
-from featx.store.journal import Journal, Record, UnusableError
+from featx.store.journal import Journal, UnusableError, beside, left_beside, read_head
+from featx.store.records import Record
 from featx.store.schema import Layer
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,24 @@ class FeaturesWriter:
         """SHA-256 of everything that decides the file's content."""
         return str(self._plan["config_hash"])
 
+    def finished(self) -> bool:
+        """Return whether the finished file is there; its rows are not read.
+
+        Raises
+        ------
+        FeatxError
+            If it or its partial is there and not to be resumed, or was made otherwise.
+        """
+        if self.path.exists():
+            comparison.refuse_overwriting(self.path, resume=self._resume)
+            comparison.check_plan(self.path, self._plan)
+            return True
+        if self.partial.exists():
+            self._refuse_unless_resumed()
+            with contextlib.suppress(UnusableError), self.partial.open("rb") as stream:
+                self._check(read_head(stream))
+        return False
+
     def __enter__(self) -> Self:
         """Begin the file, or go on with it."""
         if self.path.exists():
@@ -118,11 +137,7 @@ class FeaturesWriter:
             self.rows_done, self.complete = len(self._images), True
             return self
         if self.partial.exists():
-            if not self._resume:
-                raise FeatxError(
-                    f"{self.partial} is there already, from a run that did not finish; "
-                    "give --resume to go on with it, or remove it"
-                )
+            self._refuse_unless_resumed()
             self._take_up()
         if self._journal is None:
             try:
@@ -131,17 +146,28 @@ class FeaturesWriter:
                 raise self._stopped(error) from error
         return self
 
+    def _refuse_unless_resumed(self) -> None:
+        if not self._resume:
+            raise FeatxError(
+                f"{self.partial} is there already, from a run that did not finish; "
+                "give --resume to go on with it, or remove it"
+            )
+
+    def _check(self, head: dict[str, Any]) -> None:
+        comparison.compare(self.partial, head, self._plan)
+
     def _take_up(self) -> None:
         """Go on with the journal; where nothing in it can be used, put it out of the way."""
         try:
-            self._journal = Journal.resume(self.partial)
+            self._journal = Journal.resume(self.partial, self._check)
         except UnusableError as error:
             logger.warning("%s cannot be resumed (%s): starting anew", self.partial, error)
             self.partial.unlink()
             return
         try:
-            comparison.compare(self.partial, self._journal.head, self._plan)
             self._plan = self._journal.head  # keeps the date of the beginning
+            for leftover in [*left_beside(self.path), *left_beside(self.partial)]:
+                leftover.unlink(missing_ok=True)  # of a run that was killed, or stops now
             for record in self._journal.records():
                 self._note(record.status, record.reason)
         except BaseException:
@@ -198,17 +224,19 @@ class FeaturesWriter:
         Raises
         ------
         FeatxError
-            If rows are missing, the disk is full, or somebody else made the final file meanwhile;
-            the journal stays.
+            If rows are missing, the disk is full, or somebody else made the final file meanwhile
+            or took the journal over; the journal stays.
         """
         if self.complete:
             return
         journal, n = self._open_journal(), len(self._images)
+        journal.check()
         if self.rows_done != n:
             raise FeatxError(
                 f"{self.path} has {self.rows_done} of {n} rows; append the rest before finish"
             )
-        building = self.path.with_name(f"{self.path.name}.building")
+        # of its own, for another process may have taken this one's journal over and build it too
+        building = beside(self.path)
         try:
             layers = list(self.layers.values())
             blocks = assembly.regrouped(journal.records(), layers, self._dtype.name)
@@ -217,8 +245,10 @@ class FeaturesWriter:
                 raise FeatxError(
                     f"{self.path} was made by another run meanwhile; {self.partial} holds this one"
                 )
+            journal.check()
             publish(building, self.path)
-            self.partial.unlink()
+            if journal.named:
+                self.partial.unlink()
         except (OSError, RuntimeError) as error:
             raise self._stopped(error) from error
         finally:

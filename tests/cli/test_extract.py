@@ -1,12 +1,21 @@
 """`featx extract` and `featx merge` as they are typed."""
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from cli.main import main
+from featx import extraction
 from featx.store import FeaturesFile
+from featx.store.journal import read_head, statuses
+from tests.featx.made_crops import make_table
 
 
 @pytest.fixture
@@ -96,6 +105,89 @@ def test_shards_and_merge(folder, capsys):
     assert run(*given, "--resume") == 0
     assert "nothing was left to do" in capsys.readouterr().out
     assert all(path.exists() for path in shards)
+
+
+def test_merged_shards_are_removed_on_request(folder, capsys):
+    out = folder / "o.h5"
+    given = [folder, "-b", "onet", "-w", "random", "--workers", 0, "-o", out]
+    shards = [folder / f"o.shard-{number}-of-2.h5" for number in (1, 2)]
+    merge = [*shards, "-o", out, "--remove"]
+    for number in (1, 2):
+        assert run(*given, "--shard", f"{number}/2") == 0
+    kept = [path.read_bytes() for path in shards]
+    assert run(*merge, "--dry-run", command="merge") == 0
+    assert all(path.exists() for path in shards)
+    assert run(*merge, command="merge") == 0
+    assert sorted(path.name for path in folder.glob("o.*")) == ["o.h5"]
+    # a run that was stopped while it removed them
+    shards[1].write_bytes(kept[1])
+    assert run(*merge, "--resume", "--dry-run", command="merge") == 1
+    assert run(*merge, command="merge") == 1
+    assert shards[1].exists()
+    assert run(*merge, "--resume", command="merge") == 0
+    assert not shards[1].exists()
+    assert run(*merge, "--resume", command="merge") == 0
+    assert "nothing was left to do" in capsys.readouterr().out
+    # a shard of something else
+    assert run(*given, "--shard", "2/2", "--no-mirror") == 0
+    assert run(*merge, "--resume", command="merge") == 1
+    assert f"{shards[1]} is no part of {out}" in capsys.readouterr().err
+    assert shards[1].exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--cluster", "slurm", "--jobs", 2], "--cluster cuts the table into --shards"),
+        (["--cluster", "slurm", "--shard", "1/2"], "--cluster cuts the table into --shards"),
+        (["--shards", 2], "--shards is for --cluster"),
+    ],
+)
+def test_options_that_exclude_each_other(folder, capsys, options, told):
+    given = [folder, "-b", "onet", "-w", "random", "-o", folder / "o.h5"]
+    assert run(*given, *options) == 2
+    assert told in capsys.readouterr().err
+
+
+def processes():
+    """Return state and parent of every process of this machine."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = status.read_text().rpartition(") ")[2].split()[:2]
+        except OSError:
+            continue
+        found[int(status.parent.name)] = state, int(parent)
+    return found
+
+
+def test_a_terminated_extraction_leaves_no_process_and_loses_nothing(tmp_path):
+    """As `scancel` and a preemption end it."""
+    table = make_table(tmp_path, n=60, size=(1000, 1000)).parent
+    out, partial = tmp_path / "o.h5", tmp_path / "o.h5.partial"
+    given = ["extract", table, "-b", "onet", "-w", "random", "--batch-size", 1, "--workers", 2]
+    command = [sys.executable, "-m", "cli.main", *map(str, given), "-o", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    sizes = set()
+    while len(sizes) < 5:  # the journal grows
+        assert process.poll() is None
+        sizes |= {partial.stat().st_size} if partial.exists() else set()
+    children = [pid for pid, (_, parent) in processes().items() if parent == process.pid]
+    process.terminate()
+    assert process.wait() == -signal.SIGTERM
+    assert len(children) == 2
+    end = time.monotonic() + 60
+    while any(processes().get(pid, ("Z", 0))[0] != "Z" for pid in children):
+        assert time.monotonic() < end
+    with partial.open("rb") as stream:
+        read_head(stream)
+        done = sum(map(len, statuses(stream)))
+    assert 0 < done < 60
+    whole = extraction.extract(
+        table, out, backbone="onet", weights="random", layers=["gap"], batch_size=1, resume=True
+    )
+    assert 0 < whole.images <= 60 - done
+    assert whole.statuses == {"ok": 55, "corrupt": 3, "no_face": 1, "duplicate": 1}
 
 
 def test_jobs(folder, capsys, monkeypatch):

@@ -303,6 +303,44 @@ def test_a_second_writer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert second.rows_done == 2
 
 
+@pytest.mark.parametrize("pause", ["append:0", "append:7", "finish:0"])
+def test_of_two_writers_that_no_lock_parts_the_former_stops(
+    tmp_path: Path, write: Write, pause: str
+) -> None:
+    """As on a node that was given up, but whose processes run on."""
+    n, path = 40, tmp_path / "f.h5"
+    former = child(path, n, batch=2, PAUSE=pause, HDF5_USE_FILE_LOCKING="FALSE")
+    os.waitid(os.P_PID, former.pid, os.WSTOPPED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+        latter = FeaturesWriter(path, make_table(n), LAYERS, PROVENANCE, resume=True)
+        with latter:
+            done = {"append:0": 0, "append:7": 14, "finish:0": n}[pause]
+            assert latter.rows_done == done
+            middle = min(n, done + 3)
+            if middle > done:
+                latter.append(cut(make_rows(n), done, middle))
+            former.send_signal(signal.SIGCONT)
+            told = former.communicate()[0]
+            assert "f.h5.partial was taken over by another process" in told
+            assert former.returncode == 1
+            if n > middle:
+                latter.append(cut(make_rows(n), middle, n))
+            latter.finish()
+    assert_equal_files(path, write(n, batch=500, name="whole.h5"))
+    assert {file.name for file in tmp_path.iterdir()} == {"f.h5", "whole.h5"}
+
+
+def test_what_killed_runs_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    break_off(path)
+    for name in ("f.h5.0123abcd", "f.h5.partial.0123abcd", "f.h5.kept", "f.h5.partial.0123abcde"):
+        (tmp_path / name).touch()
+    with FeaturesWriter(path, make_table(40), LAYERS, PROVENANCE, resume=True):
+        left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"f.h5.partial", "f.h5.kept", "f.h5.partial.0123abcde"}
+
+
 def test_a_forked_process_that_lives_on_does_not_hold_the_lock(tmp_path: Path) -> None:
     """As a loader's processes do for a while after their parent was killed."""
     orphan = subprocess.run(
@@ -398,14 +436,28 @@ def test_unknown_compression_and_empty_table(tmp_path: Path) -> None:
 
 CHILD = textwrap.dedent(
     """
-    import os, resource, signal, sys
+    import itertools, os, resource, signal, sys
     sys.path.insert(0, sys.argv[1])
     from conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
     from featx.errors import FeatxError
-    from featx.store import FeaturesWriter, writer as module
+    from featx.store import FeaturesWriter, journal, writer as module
 
     if "DIE_UNPUBLISHED" in os.environ:
         module.publish = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+
+    def pausing(function, after):
+        def paused(*args, **kwargs):
+            result = function(*args, **kwargs)
+            if next(after) == 0:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            return result
+        return paused
+
+    pause, _, after = os.environ.get("PAUSE", "").partition(":")
+    if pause == "append":  # where nothing is checked any more
+        journal.pack = pausing(journal.pack, itertools.count(-int(after)))
+    elif pause == "finish":
+        module.assembly.assemble = pausing(module.assembly.assemble, itertools.count())
 
     path, n, batch, limit = sys.argv[2], *map(int, sys.argv[3:])
     rows, table = make_rows(n), make_table(n)
