@@ -17,7 +17,7 @@ from featx.progress import tracking
 from regress.methods import Method, plain
 from regress.predictions import failed_folds, finished_folds, forget, write_failure, write_fold
 from regress.protocols import Fold
-from regress.publishing import publish, start_folder, write_plan
+from regress.publishing import publish, start_folder, unit_label, write_plan
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Unit:
     def label(self) -> str:
         """The unit in words."""
         whole = len(self.folds) > 1 or self.method.at_once
-        return f"{self.method.name}, {'all folds' if whole else f'fold {self.folds[0].name}'}"
+        return unit_label(self.method.name, None if whole else self.folds[0].name)
 
     def missing(self) -> list[Fold]:
         """Return the folds that are not finished."""

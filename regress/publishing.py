@@ -56,6 +56,11 @@ def write_plan(folder: Path, method: str, key: str, folds: Sequence[str]) -> Non
         write_json(path, told)
 
 
+def unit_label(method: str, fold: str | None) -> str:
+    """Return in words what a task computes: a fold of a method, or all where that is None."""
+    return f"{method}, {'all folds' if fold is None else f'fold {fold}'}"
+
+
 def publish(
     folder: Path,
     key: str,

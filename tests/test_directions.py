@@ -10,7 +10,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 NO_TORCH = [
-    "store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory", "shards"
+    "store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory", "shards",
+    "status",
 ]  # fmt: skip
 
 
@@ -71,7 +72,7 @@ TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
 @pytest.mark.parametrize(
-    "command", ["clean", "merge", "regress", "ensemble", "compare", "inspect", "doctor"]
+    "command", ["clean", "merge", "regress", "ensemble", "compare", "inspect", "status", "doctor"]
 )
 def test_help_of_the_torchless_commands_needs_no_torch(command):
     done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")

@@ -244,6 +244,20 @@ def statuses(stream: BinaryIO) -> Iterator[list[str]]:
         yield json.loads(payload[8 : 8 + size])["status"]
 
 
+def count_rows(stream: BinaryIO) -> int:
+    """Return how many rows follow the head, by the records' lengths: no values are read."""
+    rows, size = 0, os.fstat(stream.fileno()).st_size
+    while len(header := _read_all(stream, _HEADER.size)) == _HEADER.size:
+        kind, length, _ = _HEADER.unpack(header)
+        end = stream.tell() + length
+        if kind != _ROWS or end > size:
+            break
+        (text,) = struct.unpack("<Q", _read_all(stream, 8))
+        rows += len(json.loads(_read_all(stream, text))["status"])
+        stream.seek(end)
+    return rows
+
+
 def _read_record(stream: BinaryIO, kind: bytes) -> bytes | None:
     """Return the payload of the next record, None where no whole one of that kind follows."""
     header = _read_all(stream, _HEADER.size)
