@@ -98,8 +98,8 @@ def stoppable() -> Iterator[None]:
         with at_once():
             yield
     except Interrupted as stop:
-        # neither this process nor scontrol, which inherits it, is to be ended by what follows: Slurm
-        # may signal each process of a step, and requeueing a job ends it
+        # Slurm may signal each process of a step, and ends a job that it requeues: neither is to
+        # end this process now, nor scontrol, which inherits that
         for number in former:
             signal.signal(number, signal.SIG_IGN)
         outcome = requeue_job() if stop.signal == Request.SIGUSR1.name else ""
