@@ -83,7 +83,26 @@ if TYPE_CHECKING:
 )
 @long_work
 @click.pass_context
-def finetune(
+def finetune(context: click.Context, **given: Any) -> None:
+    """Fine-tune a network through the stages of the YAML file CASCADE.
+
+    \b
+    featx finetune cascade.yaml -o tuned
+    featx extract work --backbone mobilefacenet --weights tuned/1-utkface/network.safetensors …
+    featx finetune cascade.yaml --protocol lopo -o tuned-lopo
+    torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned
+
+    --seed, where given, replaces the file's. A killed run goes on with --resume, to the same
+    weights; SIGUSR1 and SIGTERM end one after the step in hand, with its state saved and status
+    75. After SIGUSR1 Slurm is asked to requeue the job.
+    """
+    from featx.training.stopping import stoppable
+
+    with stoppable():  # from here on, for planning reads all data
+        _finetune(context, **given)
+
+
+def _finetune(
     context: click.Context,
     cascade: Path,
     output: Path,
@@ -104,18 +123,6 @@ def finetune(
     resume: bool,
     verbose: bool,
 ) -> None:
-    """Fine-tune a network through the stages of the YAML file CASCADE.
-
-    \b
-    featx finetune cascade.yaml -o tuned
-    featx extract work --backbone mobilefacenet --weights tuned/1-utkface/network.safetensors …
-    featx finetune cascade.yaml --protocol lopo -o tuned-lopo
-    torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned
-
-    --seed, where given, replaces the file's. A killed run goes on with --resume, to the same
-    weights; SIGUSR1 and SIGTERM end one after the step in hand, with its state saved and status
-    75. After SIGUSR1 Slurm is asked to requeue the job.
-    """
     from featx.cluster import Part
     from featx.training.cascade_file import read_cascade
 
@@ -146,7 +153,6 @@ def finetune(
     from experiments import end_to_end
     from experiments.fold_plan import plan_end_to_end
     from featx.training.processes import join_processes
-    from featx.training.stopping import stoppable
 
     plan = plan_end_to_end(settled, protocol, only=folds, layers=layers, regressors=regressors)
     if dry_run:
@@ -159,22 +165,21 @@ def finetune(
         return
     training: dict[str, Any] = {"progress": True, "save_every": save_every}
     by_folds: dict[str, Any] = {"device": device, "jobs": jobs, "keep_networks": keep_networks}
-    with stoppable():
-        if early_only:
-            with join_processes(device) as processes:
-                end_to_end.train_early(
-                    plan, output, processes, resume=resume, say=click.echo, **training
-                )
-            return
-        if part is not None:
-            _tell_part(part, *end_to_end.train_part(plan, mine, output, **by_folds, **training))
-            return
-        if gathering:
-            infos = end_to_end.gather_folds(plan, output)
-        else:
-            infos = end_to_end.run_end_to_end(
-                plan, output, resume=resume, say=click.echo, **by_folds, **training
+    if early_only:
+        with join_processes(device) as processes:
+            end_to_end.train_early(
+                plan, output, processes, resume=resume, say=click.echo, **training
             )
+        return
+    if part is not None:
+        _tell_part(part, *end_to_end.train_part(plan, mine, output, **by_folds, **training))
+        return
+    if gathering:
+        infos = end_to_end.gather_folds(plan, output)
+    else:
+        infos = end_to_end.run_end_to_end(
+            plan, output, resume=resume, say=click.echo, **by_folds, **training
+        )
     _report(infos, [output / "runs" / method.stem for method in plan.methods], gathering)
 
 
@@ -197,14 +202,13 @@ def _stages(
     from featx.training.cascade import run_cascade
     from featx.training.planning import plan_stages
     from featx.training.processes import join_processes
-    from featx.training.stopping import stoppable
 
     plans = plan_stages(settled, processes=int(os.environ.get("WORLD_SIZE", "1")))
     if dry_run:
         for plan in plans:
             click.echo(_told(plan))
         return
-    with stoppable(), join_processes(device) as processes:
+    with join_processes(device) as processes:
         run_cascade(
             settled,
             plans,

@@ -98,7 +98,10 @@ def stoppable() -> Iterator[None]:
         with at_once():
             yield
     except Interrupted as stop:
-        # a signal to end that follows is too late to keep the job from being requeued
+        # Slurm may signal each process of a step, and ends a job that it requeues: neither is to
+        # end this process now, nor scontrol, which inherits that
+        for number in former:
+            signal.signal(number, signal.SIG_IGN)
         outcome = requeue_job() if stop.signal == Request.SIGUSR1.name else ""
         raise Interrupted(f"{stop}{outcome}", stop.signal) from None
     finally:

@@ -41,7 +41,10 @@ from cli.main import main
 main(sys.argv[1:])
 """
 
+# Slurm may signal all that runs in a step
 SCONTROL = """#!/bin/sh
+kill -USR1 $$
+kill -TERM $$
 echo "$@" >> {folder}/asked
 exit {status}
 """
