@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,19 @@ def _check(table: pd.DataFrame) -> None:
         )
 
 
+def parse_csv_text(source: Path | BinaryIO) -> pd.DataFrame:
+    """Parse UTF-8 CSV with every cell as text, empty where a cell is missing.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `pandas.read_csv`.
+    """
+    return pd.read_csv(
+        source, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=False
+    ).fillna("")
+
+
 def read_csv_text(path: str | Path) -> pd.DataFrame:
     """Read a UTF-8 CSV file with every cell as text, empty where a cell is missing.
 
@@ -143,9 +157,7 @@ def read_csv_text(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=False
-        ).fillna("")
+        return parse_csv_text(path)
     except FileNotFoundError:
         raise FeatxError(f"{path} is not there; check the path") from None
     except IsADirectoryError:

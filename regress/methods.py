@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Method:
         """Return a fresh, unfitted regressor."""
         return make_regressor(self.spec, self.options, self.seed)
 
-    @property
+    @cached_property
     def at_once(self) -> bool:
         """Whether the regressor computes all folds together."""
         return computes_at_once(self.protocol, self.regressor())
@@ -55,7 +56,7 @@ class Method:
         """The regressor's parameters, as JSON-able values."""
         return {key: plain(value) for key, value in self.regressor().get_params(False).items()}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A hash of everything that a fold's predictions depend on."""
         parameters = {k: v for k, v in self.parameters.items() if k not in _NOT_IN_KEY}

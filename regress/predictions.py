@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pandas as pd
 
 from featx.atomic import write_json, writing
 from featx.errors import FeatxError, unknown
-from featx.manifest import floats, read_csv_text
+from featx.manifest import floats, parse_csv_text, read_csv_text
 
 FORMAT = "featx-predictions/1"
 
@@ -174,7 +175,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     FeatxError
         If the file is missing, malformed, or lacks a column, a finite age, or a class.
     """
-    table = read_csv_text(path)
+    return _checked(read_csv_text(path), path)
+
+
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a table that was read as text with its numbers, once it has all that it needs."""
     task = TASKS[task_of(table)]
     missing = [column for column in task.columns if column not in table]
     if missing:
@@ -243,11 +248,36 @@ def forget(folder: Path, folds: Iterable[str]) -> None:
 
 
 def gather(folder: Path, folds: Iterable[str], task: str = "age") -> pd.DataFrame:
-    """Join the tables of some finished folds, in the order given; empty, of `task`, if none is."""
-    tables = [read_csv(folder / "folds" / f"{fold_stem(fold)}.csv") for fold in folds]
-    if not tables:
+    """Join the tables of some finished folds, in the order given; empty, of `task`, if none is.
+
+    Raises
+    ------
+    FeatxError
+        As `read_csv`, of the first table that is not as it should be.
+    """
+    paths = [folder / "folds" / f"{fold_stem(fold)}.csv" for fold in folds]
+    if not paths:
         return pd.DataFrame({column: [] for column in TASKS[task].columns})
-    return pd.concat(tables, ignore_index=True)
+    try:
+        return _joined(paths)
+    except (FeatxError, OSError, ValueError):  # ParserError and UnicodeDecodeError are such
+        return pd.concat([read_csv(path) for path in paths], ignore_index=True)
+
+
+def _joined(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read some tables of equal columns as one: parsing each by itself takes 20 times as long.
+
+    Raises
+    ------
+    FeatxError, OSError, ValueError
+        If one is not as it should be, or has other columns or no end of its last line.
+    """
+    pieces = [path.read_bytes() for path in paths]
+    header = pieces[0].partition(b"\n")[0] + b"\n"
+    if not all(piece.startswith(header) and piece.endswith(b"\n") for piece in pieces):
+        raise ValueError("tables of several kinds")
+    whole = header + b"".join(piece[len(header) :] for piece in pieces)
+    return _checked(parse_csv_text(BytesIO(whole)), paths[0])
 
 
 def read_run(folder: str | Path) -> Run:

@@ -22,3 +22,14 @@ def test_finetune(tmp_path):
     assert found["ratio_least"] <= found["ratio"] <= found["ratio_greatest"]
     speeds = found["stage_images_per_second"] / found["bare_images_per_second"]
     assert found["ratio"] == pytest.approx(speeds, rel=0.5)
+
+
+def test_cluster():
+    command = [sys.executable, "benchmarks/cluster.py", "--repeats", "1", "--classes", "3"]
+    command += ["--folds", "1001", "--folds", "3"]  # one more than an array can have, and few
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line]
+    assert rows[0][2:] == ["planning", "submitting", "status", "finished", "gathering"]
+    assert [row[:2] for row in rows[2:4]] == [["3", "1"], ["1,001", "2"]]
+    assert [row[0] for row in rows[4:]] == ["ms a fold", "slope"]

@@ -92,7 +92,7 @@ def states(jobs: Iterable[str]) -> dict[str, str]:
     if not wanted:
         return {}
     found = _queue(wanted)
-    lost = [job for job in wanted if not any(key.partition("_")[0] == job for key in found)]
+    lost = set(wanted) - {key.partition("_")[0] for key in found}
     # squeue drops each task minutes after its end, and accounts remember it
     return {**_accounts(wanted), **found} if lost or _ended(found) else found
 

@@ -53,6 +53,31 @@ def test_a_fold_counts_by_content(tmp_path):
     assert not finished_folds(tmp_path, "k")
 
 
+def test_joined_tables_are_those_read_one_by_one(tmp_path):
+    for number, fold in enumerate(("b", "a", "c")):
+        table = piece(fold, 2 + number)
+        table.loc[0, "image"] = 'Zoë, the "2nd"\nof 1 NA'
+        table["predicted_age"] += 0.1 + number / 3
+        write_fold(tmp_path, table, {"fold": fold, "key": "k"})
+    tables = [read_csv(tmp_path / "folds" / f"{fold}.csv") for fold in "bac"]
+    expected = pd.concat(tables, ignore_index=True)
+    pd.testing.assert_frame_equal(gather(tmp_path, "bac"), expected, check_exact=True)
+    path = tmp_path / "folds" / "a.csv"
+    path.write_bytes(path.read_bytes().rstrip())  # else the next row would go on in its last
+    pd.testing.assert_frame_equal(gather(tmp_path, "bac"), expected, check_exact=True)
+    tables[1].sort_index(axis=1).to_csv(path, index=False)
+    pd.testing.assert_frame_equal(gather(tmp_path, "bac"), expected, check_exact=True)
+
+
+def test_an_unusable_row_is_told_by_the_file_that_has_it(tmp_path):
+    for fold in "abc":
+        write_fold(tmp_path, piece(fold, 3), {"fold": fold, "key": "k"})
+    path = tmp_path / "folds" / "b.csv"
+    path.write_text(path.read_text().replace("b-1,b,b,35.5", "b-1,b,b,old"))
+    with pytest.raises(FeatxError, match=r"b\.csv, line 3: age of image 'b-1'"):
+        gather(tmp_path, "abc")
+
+
 def test_failed_and_broken_records_do_not_count(tmp_path):
     write_fold(tmp_path, piece("a"), {"fold": "a", "key": "k", "error": "out of luck"})
     write_fold(tmp_path, piece("b"), {"fold": "b", "key": "k"})
