@@ -29,11 +29,11 @@ _HERE = (
 )
 
 
-def program() -> str:
-    """Return this program's path, quoted for a shell: the one beside the running Python."""
-    beside = Path(sys.executable).with_name("featx")
-    found = str(beside) if beside.exists() else shutil.which("featx")
-    return shlex.quote(found) if found else f"{shlex.quote(sys.executable)} -m cli.main"
+def program(name: str = "featx") -> str:
+    """Return a program's path, quoted for a shell: the one beside the running Python, if any."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    return shlex.quote(found or name)
 
 
 def again(context: click.Context, *more: str, without: Iterable[str] = ()) -> str:

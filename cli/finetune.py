@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cli.cluster import Asked, cluster_options
 from cli.options import long_work
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With --protocol: train nothing; publish the folds that are there.",
 )
+@cluster_options
 @long_work
 @click.pass_context
 def finetune(context: click.Context, **given: Any) -> None:
@@ -91,6 +93,7 @@ def finetune(context: click.Context, **given: Any) -> None:
     featx extract work --backbone mobilefacenet --weights tuned/1-utkface/network.safetensors …
     featx finetune cascade.yaml --protocol lopo -o tuned-lopo
     torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned
+    featx finetune cascade.yaml -o tuned --cluster slurm
 
     --seed, where given, replaces the file's. A killed run goes on with --resume, to the same
     weights; SIGUSR1 and SIGTERM end one after the step in hand, with its state saved and status
@@ -116,6 +119,10 @@ def _finetune(
     early_only: bool,
     part: str | None,
     gathering: bool,
+    cluster: str | None,
+    profile: Path | None,
+    slurm: tuple[str, ...],
+    wait: bool,
     seed: int,
     dry_run: bool,
     device: str,
@@ -129,6 +136,7 @@ def _finetune(
     if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
         changes = (*changes, f"seed={seed}")
     settled = read_cascade(cascade, changes)
+    asked = Asked(context, cluster, profile, slurm, wait)
     if protocol is None:
         needing = {
             "--fold": folds,
@@ -140,10 +148,15 @@ def _finetune(
         for name, given in needing.items():
             if given:
                 raise click.UsageError(f"{name} goes with --protocol")
-        _stages(settled, output, device, dry_run, resume, save_every)
+        if cluster:
+            from cli.finetune_cluster import stages_on_cluster
+
+            stages_on_cluster(settled, output, asked, resume=resume, dry_run=dry_run)
+        else:
+            _stages(settled, output, device, dry_run, resume, save_every)
         return
-    if [early_only, part is not None, gathering].count(True) > 1:
-        raise click.UsageError("give one of --early-only, --part and --gather")
+    if [early_only, part is not None, gathering, cluster is not None].count(True) > 1:
+        raise click.UsageError("give one of --early-only, --part, --gather and --cluster")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not early_only:
         raise click.UsageError(
             "--protocol trains folds side by side with --jobs, not by torchrun; only its early "
@@ -155,6 +168,13 @@ def _finetune(
     from featx.training.processes import join_processes
 
     plan = plan_end_to_end(settled, protocol, only=folds, layers=layers, regressors=regressors)
+    if cluster:
+        from cli.finetune_cluster import folds_on_cluster
+
+        infos = folds_on_cluster(plan, output, asked, resume=resume, dry_run=dry_run)
+        if infos is not None:
+            _report(infos, [output / "runs" / method.stem for method in plan.methods], True)
+        return
     if dry_run:
         for stage in plan.early:
             click.echo(_told(stage))
@@ -175,7 +195,9 @@ def _finetune(
         _tell_part(part, *end_to_end.train_part(plan, mine, output, **by_folds, **training))
         return
     if gathering:
-        infos = end_to_end.gather_folds(plan, output)
+        from experiments.fold_results import gather_folds
+
+        infos = gather_folds(plan, output)
     else:
         infos = end_to_end.run_end_to_end(
             plan, output, resume=resume, say=click.echo, **by_folds, **training

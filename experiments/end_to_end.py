@@ -7,8 +7,6 @@ networks beside any regressor on any features. On each fold's network regressors
 
 from __future__ import annotations
 
-import hashlib
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -18,24 +16,27 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fold_networks import FoldWork, run_fold
-from experiments.fold_plan import EndToEnd, FoldMethod
-from experiments.run_record import network_record, task_record
-from featx import __version__
+from experiments.fold_plan import EndToEnd
+from experiments.fold_results import (
+    finished_early,
+    folders,
+    folds_key,
+    publish_method,
+    unfinished,
+)
 from featx.cluster import Part, end_workers, run, signal_workers
 from featx.devices import resolve_device, spread_devices
 from featx.errors import FeatxError, Interrupted
 from featx.progress import tracking
-from featx.training.cascade import finished_cascade, run_cascade
-from featx.training.cascade_file import describe
+from featx.training.cascade import run_cascade
 from featx.training.loop import SAVE_EVERY
-from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK
 from featx.training.stopping import Request, asked, deferred
 from featx.weights import LoadedNetwork
-from regress.predictions import FORMAT, failed_folds, finished_folds, forget
+from regress.predictions import finished_folds, forget
 from regress.protocols import Fold
-from regress.publishing import publish, start_folder
+from regress.publishing import start_folder
 
 
 def run_end_to_end(
@@ -87,7 +88,7 @@ def run_end_to_end(
         Inside `featx.training.stopping.stoppable`, when a signal has come; no fold counts as failed
         by it.
     """
-    for folder in _folders(plan, out):
+    for folder in folders(plan, out):
         start_folder(folder, resume)
     alone = Processes(0, 1, resolve_device(device))
     parent = train_early(
@@ -104,7 +105,7 @@ def run_end_to_end(
         progress=progress,
         save_every=save_every,
     )
-    return [_publish(plan, method, parent, out, failed) for method in plan.methods]
+    return [publish_method(plan, method, parent, out, failed) for method in plan.methods]
 
 
 def train_early(
@@ -162,8 +163,8 @@ def train_part(
     FeatxError
         If an early stage is not finished.
     """
-    parent = _finished_early(plan, out)
-    for folder in _folders(plan, out):
+    parent = finished_early(plan, out)
+    for folder in folders(plan, out):
         start_folder(folder, resume=True)
     mine = replace(plan, folds=part.of(plan.folds))
     failed = _train_folds(
@@ -180,37 +181,6 @@ def train_part(
     return [fold.name for fold in mine.folds], failed
 
 
-def gather_folds(plan: EndToEnd, out: Path) -> list[dict[str, Any]]:
-    """Publish the folds that are there, training nothing; return as `run_end_to_end`.
-
-    Raises
-    ------
-    FeatxError
-        If an early stage is not finished: then no fold can be.
-    """
-    parent = _finished_early(plan, out)
-    key = _key(plan, parent)
-    names = [fold.name for fold in plan.folds]
-    failed: dict[str, str] = {}
-    for folder in _folders(plan, out):
-        start_folder(folder, resume=True)
-        failed |= failed_folds(folder, key, names)
-    return [_publish(plan, method, parent, out, failed) for method in plan.methods]
-
-
-def _folders(plan: EndToEnd, out: Path) -> list[Path]:
-    return [out / "runs" / method.stem for method in plan.methods]
-
-
-def _finished_early(plan: EndToEnd, out: Path) -> LoadedNetwork:
-    try:
-        return finished_cascade(plan.cascade, plan.early, out)
-    except FeatxError as error:
-        raise FeatxError(
-            f"{error}; train the early stages with the same command and --early-only"
-        ) from None
-
-
 def _train_folds(
     plan: EndToEnd,
     parent: LoadedNetwork,
@@ -225,12 +195,11 @@ def _train_folds(
     apart: bool = False,
 ) -> dict[str, str]:
     """Train the plan's folds that are not finished, and return why some failed."""
-    key = _key(plan, parent)
-    names = [fold.name for fold in plan.folds]
-    done = [finished_folds(folder, key, names) for folder in _folders(plan, out)]
-    todo = [fold for fold in plan.folds if not all(fold.name in found for found in done)]
-    for folder, found in zip(_folders(plan, out), done, strict=True):
-        forget(folder, [fold.name for fold in todo if fold.name not in found])  # former failures
+    key = folds_key(plan, parent)
+    todo = unfinished(plan, parent, out)
+    for folder in folders(plan, out):
+        names = [fold.name for fold in todo]
+        forget(folder, set(names) - set(finished_folds(folder, key, names)))  # former failures
     jobs = max(1, min(jobs, len(todo)))
     start = plan.cascade.backbone, plan.cascade.weights_found
     if plan.early:
@@ -294,42 +263,3 @@ def _run_folds(
 
 def _tell_workers(request: Request) -> None:
     signal_workers(signal.Signals[request.name])
-
-
-def _stage_source(plan: StagePlan) -> list[Any]:
-    """Return what a stage's networks are computed from, beside their parent and their fold."""
-    stage = describe(plan.stage)
-    stage["data"].pop("tables", None)  # where they lie; the digest tells what they hold
-    return [stage, plan.seed, plan.data.digest()]
-
-
-def _key(plan: EndToEnd, parent: LoadedNetwork) -> str:
-    stages = [_stage_source(each) for each in (*plan.repeated, plan.target)]
-    source = [FORMAT, __version__, parent.sha256, plan.protocol, plan.seed, plan.split, stages]
-    return hashlib.sha256(json.dumps(source, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _publish(
-    plan: EndToEnd, method: FoldMethod, parent: LoadedNetwork, out: Path, failed: dict[str, str]
-) -> dict[str, Any]:
-    stage = plan.target.stage
-    samples = plan.target.data.train
-    info = {
-        "method": method.name,
-        "layer": method.layer or "network",
-        "regressor": method.spec or "end-to-end",
-        "parameters": {"stage": describe(stage), **plan.options},
-        "protocol": plan.protocol,
-        "seed": plan.seed,
-        "split_hash": plan.split,
-        **task_record(method.task, stage.groups),
-        "cascade": str(plan.cascade.file),
-        "features": network_record(parent, plan.cascade.file, method.view, stage.data.tables),
-        "counts": {
-            "total": samples.n_total,
-            "evaluated": len(samples),
-            "without_subject": int((samples.table["subject"] == "").sum()),
-        },
-    }
-    key = _key(plan, parent)
-    return publish(out / "runs" / method.stem, key, plan.planned, failed, info)

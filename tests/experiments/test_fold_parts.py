@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from experiments import fold_networks
-from experiments.end_to_end import gather_folds, run_end_to_end, train_early, train_part
+from experiments.end_to_end import run_end_to_end, train_early, train_part
 from experiments.fold_plan import plan_end_to_end
+from experiments.fold_results import gather_folds
 from featx.cluster import Part
 from featx.errors import FeatxError
 from featx.training.cascade_file import read_cascade

@@ -1,0 +1,89 @@
+"""Stages over two nodes, and folds as an array, on a real Slurm that stops and restarts them."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from ..featx.training.made_faces import CASCADE, make_folder, write_cascade
+
+FEATX = Path(sys.executable).with_name("featx")
+
+
+@pytest.fixture
+def asked(slurm, tmp_path):
+    """What is asked for: two nodes with a process each, for half a minute of work."""
+    make_folder(tmp_path / "made", subjects=8, each=12)
+    write_cascade(tmp_path, re.sub(r"epochs: \d+", "epochs: 12", CASCADE))
+    profile = tmp_path / "cluster.toml"
+    profile.write_text('[slurm]\nmemory = "3G"\n[slurm.finetune]\nnodes = 2\ntime = "1:00:00"\n')
+    return ["finetune", tmp_path / "cascade.yaml", "--device", "cpu", "--save-every", 1]
+
+
+def featx(*words, code=0, program=(FEATX,)):
+    done = subprocess.run(
+        [str(word) for word in (*program, *words)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def weights(folder):
+    (path,) = folder.glob("*/network.safetensors")
+    with safe_open(path, "np") as file:
+        return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("how", ["walltime is near", "preemption", "lost node"])
+def test_a_stage_of_two_nodes_ends_as_if_nothing_had_been(slurm, asked, tmp_path, how):
+    cluster = ["--cluster", "slurm", "--profile", tmp_path / "cluster.toml"]
+    featx(*asked, "-o", tmp_path / "out", *cluster, "--no-wait")
+    (record,) = (tmp_path / "out" / "slurm").glob("*.json")
+    job = json.loads(record.read_text())["job"]
+    slurm.until(lambda: list(tmp_path.glob("out/*/state.pt")))
+    time.sleep(random.uniform(0, 3))  # some step or other
+    if how == "walltime is near":
+        slurm.ask("scancel", "--signal=USR1", job)
+    elif how == "preemption":
+        slurm.ask("scontrol", "requeue", job)
+    else:
+        slurm.lose_node("cpu2")
+        slurm.start_node("cpu2")
+    slurm.until(lambda: "Restarts=0" not in slurm.ask("scontrol", "show", "job", job), 120)
+    done = featx(*asked, "-o", tmp_path / "out", *cluster, "--resume")
+    log = (tmp_path / "out" / "slurm" / f"finetune-{job}.log").read_text()
+    assert "ended: 1 completed" in done.stderr, log
+    if how == "walltime is near":
+        assert "stopped by SIGUSR1" in log
+    together = [Path(sys.executable).with_name("torchrun"), "--nproc-per-node=2", FEATX]
+    featx(*asked, "-o", tmp_path / "undisturbed", program=together)
+    assert weights(tmp_path / "out") == weights(tmp_path / "undisturbed")
+
+
+def test_folds_as_an_array_are_those_of_one_process(slurm, asked, tmp_path):
+    asked = [*asked, "--protocol", "kfold:3", "--set", "stages.0.epochs=2"]
+    cluster = ["--cluster", "slurm", "--profile", tmp_path / "cluster.toml"]
+    dry = featx(*asked, "-o", tmp_path / "out", *cluster, "--dry-run").stdout
+    for script in re.split(r"(?m)^# script \d+ of .*\n", dry)[1:]:
+        (tmp_path / "job.sh").write_text(script)
+        slurm.ask("sbatch", "--test-only", tmp_path / "job.sh")
+    done = featx(*asked, "-o", tmp_path / "out", *cluster)
+    assert "3 of 3 folds" in done.stdout
+    featx(*asked, "-o", tmp_path / "local")
+    (table,) = (tmp_path / "out").glob("runs/*/predictions.csv")
+    assert (tmp_path / "local" / table.relative_to(tmp_path / "out")).read_bytes() == (
+        table.read_bytes()
+    )
+    again = featx(*asked, "-o", tmp_path / "out", *cluster, "--resume")
+    assert "3 of 3 folds" in again.stdout
+    assert len(list((tmp_path / "out" / "slurm").glob("*.json"))) == 2  # nothing new
