@@ -1,8 +1,8 @@
 """What work in many folds costs beside the work itself, as the number of folds grows.
 
 Folds of a made-up method are written as the program writes them, twelve images each, with the
-records of their submission and a log a task, half of which still run. Then each step is timed, in
-turn, several times, in one process:
+records of their submission and a log a task, half of which still run. Then each step is timed
+several times in one process, all numbers of folds taking turns:
 
     planning    which folds are missing, and which of them tasks compute (before submitting)
     submitting  all folds as arrays, by an `sbatch` that only counts how often it is called
@@ -45,6 +45,7 @@ from regress.protocols import Fold, split_hash
 from regress.status import look
 from regress.status_text import describe
 
+STEPS = ("planning", "submitting", "status", "finished", "gathering")
 IMAGES = 12  # a fold; FG-NET has as many a person
 MAX_ARRAY_SIZE = 1001  # what Slurm has where nobody changed it
 
@@ -125,45 +126,38 @@ def clock(step: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def measure(count: int, classes: int, repeats: int) -> tuple[dict[str, list[float]], int]:
-    """Return each step's seconds, and how often `sbatch` was called for one submission."""
-    with tempfile.TemporaryDirectory() as name, made_up_slurm(Path(name)) as calls:
-        folder = Path(name)
-        out = folder / "out"
-        made = make(out, count, classes)
-        jobs = submissions.submit(made.array, made.labels)
-        called = len(calls.read_text().splitlines())
-        assert called == len(jobs)
-        # every second task is at work still, and each has said something
-        for task in submissions.recorded(made.array.folder):
-            job, _, index = task.job.partition("_")
-            task.log.write_text(f"loading\nfold of task {task.job}\n")
-            with (folder / f"queue-{job}").open("a") as queue:
-                queue.write(f"{task.job}|{'RUNNING' if int(index) % 2 else 'COMPLETED'}\n")
-        elsewhere = Job("regress", "true", Resources(), folder / "else", tasks=tuple(made.labels))
+def prepare(
+    folder: Path, calls: Path, count: int, classes: int
+) -> tuple[dict[str, Callable[[], object]], int]:
+    """Make everything for a number of folds; return the steps, and how many `sbatch` calls it took.
 
-        def submit() -> None:
-            with contextlib.suppress(FileNotFoundError):
-                for record in elsewhere.folder.iterdir():
-                    record.unlink()
-            submissions.submit(elsewhere, made.labels)
+    Every second task is at work still, and each has said something.
+    """
+    out = folder / f"out-{count}"
+    made = make(out, count, classes)
+    before = len(calls.read_text().splitlines())
+    submissions.submit(made.array, made.labels)
+    called = len(calls.read_text().splitlines()) - before
+    for task in submissions.recorded(made.array.folder):
+        job, _, index = task.job.partition("_")
+        task.log.write_text(f"loading\nfold of task {task.job}\n")
+        with (folder / f"queue-{job}").open("a") as queue:
+            queue.write(f"{task.job}|{'RUNNING' if int(index) % 2 else 'COMPLETED'}\n")
+    elsewhere = Job("regress", "true", Resources(), folder / f"else-{count}", made.array.tasks)
 
-        def status() -> None:
-            assert f"{count:,} of {count:,} folds done" in next(describe(look([out])))
+    def status() -> None:
+        assert f"{count:,} of {count:,} folds done" in list(describe(look([out])))[0]
 
-        steps: dict[str, Callable[[], object]] = {
-            "planning": lambda: plan_work([made.method], made.array),
-            "submitting": submit,
-            "status": status,
-            "finished": lambda: finished_folds(made.method.folder, made.method.key),
-            "gathering": lambda: gather(made.method),
-        }
-        seconds: dict[str, list[float]] = {step: [] for step in steps}
-        for _ in range(repeats):
-            for step, run in steps.items():
-                seconds[step].append(clock(run))
+    def gathering() -> None:
         assert gather(made.method)["folds"]["done"] == count
-    return seconds, called
+
+    return {
+        "planning": lambda: plan_work([made.method], made.array),
+        "submitting": lambda: submissions.submit(elsewhere, made.labels),
+        "status": status,
+        "finished": lambda: finished_folds(made.method.folder, made.method.key),
+        "gathering": gathering,
+    }, called
 
 
 def slope(small: tuple[int, float], large: tuple[int, float]) -> float:
@@ -184,18 +178,22 @@ def machine() -> str:
 @click.option("--classes", default=0, help="Class probabilities of each image, as softmax has.")
 @click.option("--repeats", default=5, show_default=True)
 def main(counts: tuple[int, ...], classes: int, repeats: int) -> None:
-    least: dict[str, list[tuple[int, float]]] = {}
-    click.echo(
-        f"{machine()}, Python {platform.python_version()}; {classes} classes, {repeats} repeats\n"
-    )
-    for row, count in enumerate(sorted(counts)):
-        seconds, called = measure(count, classes, repeats)
-        if not row:
-            click.echo(f"| folds | `sbatch` calls | {' | '.join(seconds)} |")
-            click.echo(f"| ---: | ---: |{' ---: |' * len(seconds)}")
+    click.echo(f"{machine()}, Python {platform.python_version()}")
+    click.echo(f"{classes} classes, {repeats} repeats\n")
+    with tempfile.TemporaryDirectory() as name, made_up_slurm(Path(name)) as calls:
+        prepared = {count: prepare(Path(name), calls, count, classes) for count in sorted(counts)}
+        seconds: dict[int, dict[str, list[float]]] = {count: {} for count in prepared}
+        for _ in range(repeats):
+            for count, (steps, _called) in prepared.items():
+                for step, run in steps.items():
+                    seconds[count].setdefault(step, []).append(clock(run))
+    click.echo(f"| folds | `sbatch` calls | {' | '.join(STEPS)} |")
+    click.echo(f"| ---: | ---: |{' ---: |' * len(STEPS)}")
+    least: dict[str, list[tuple[int, float]]] = {step: [] for step in STEPS}
+    for count, (_, called) in prepared.items():
         cells = []
-        for step, found in seconds.items():
-            least.setdefault(step, []).append((count, min(found)))
+        for step, found in seconds[count].items():
+            least[step].append((count, min(found)))
             cells.append(f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})")
         click.echo(f"| {count:,} | {called} | {' | '.join(cells)} |")
     milliseconds = [f"{1000 * found[-1][1] / found[-1][0]:.3f}" for found in least.values()]
