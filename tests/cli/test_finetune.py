@@ -253,6 +253,11 @@ def test_an_earlier_run_is_kept(featx, made):
     [
         (("--fold", "0"), "--fold goes with --protocol"),
         (("--regressor", "mean"), "--regressor goes with --protocol"),
+        (("--part", "1/2"), "--part goes with --protocol"),
+        (("--gather",), "--gather goes with --protocol"),
+        (("--early-only",), "--early-only goes with --protocol"),
+        (("--protocol", "kfold:3", "--part", "4/3"), "--part 4/3: give K/N"),
+        (("--protocol", "kfold:3", "--part", "1/2", "--gather"), "give one of --early-only"),
         (("--set", "stages.0.epochs"), "write KEY=VALUE"),
         (("--protocol", "kfold:9", "--dry-run"), "9"),
     ],
@@ -261,6 +266,19 @@ def test_options_that_make_no_sense(featx, made, arguments, told):
     code, _, err = finetune(featx, made, *arguments)
     assert code in (1, 2)
     assert told in err
+
+
+def test_parts_and_gathering(featx, made):
+    protocol = ("--protocol", "kfold:3")
+    assert finetune(featx, made, *protocol, "--early-only")[0] == 0  # there is none
+    code, out, err = finetune(featx, made, *protocol, "--part", "1/2")
+    assert code == 0, err
+    assert "part 1/2: 2 folds are done" in out
+    one_line(finetune(featx, made, *protocol, "--gather"), "1 of 3 folds are missing (run.json")
+    assert finetune(featx, made, *protocol, "--part", "2/2")[0] == 0
+    code, out, err = finetune(featx, made, *protocol, "--gather")
+    assert code == 0, err
+    assert "3 of 3 folds" in out
 
 
 def test_torchrun_is_for_stages_only(featx, made, monkeypatch):
