@@ -165,7 +165,21 @@ class Slurm:
         for name in ("slurmctld", "munged"):
             pid = self.root / f"{name}.pid"
             if pid.exists():
-                _kill(int(pid.read_text()), signal.SIGTERM)
+                process = int(pid.read_text())
+                _kill(process, signal.SIGTERM)
+                _wait_for_end(process)  # it saves its state into the folder
+
+
+def _wait_for_end(process: int, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.05)
 
 
 def _kill(process: int, how: int) -> None:
