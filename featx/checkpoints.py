@@ -179,8 +179,25 @@ def write_checkpoint(
     try:
         with writing(path) as temporary:
             save_file(tensors, temporary, metadata=metadata)
+            _sort_metadata(temporary)
     except SafetensorError as error:  # what it makes of a full disk
         raise FeatxError(f"cannot write {path}: {error}; make room on the disk") from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put a safetensors file's metadata in order: its writer's is another each time.
+
+    Equal networks are then equal files, and have one hash. The format is eight bytes, the length of
+    the header, little-endian; the header, JSON that may end with blanks; and the tensors.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:  # as the writer's own, unless it should come to write otherwise
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def _read_pickle(path: Path) -> Checkpoint:

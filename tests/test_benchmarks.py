@@ -1,6 +1,7 @@
 """The benchmarks run, and report what they say that they do."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,27 @@ def test_cluster():
     assert rows[0][2:] == ["planning", "submitting", "status", "finished", "gathering"]
     assert [row[:2] for row in rows[2:4]] == [["3", "1"], ["1,001", "2"]]
     assert [row[0] for row in rows[4:]] == ["ms a fold", "slope"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "rows"),
+    [
+        ("start_up", [], ["`featx --help`", "`featx regress`, 40 images, 8 folds"]),
+        (
+            "exact_kernel",
+            ["--images", "40", "--units", "5", "--subjects", "6", "--sample", "2"],
+            ["40 x 5, 6; 330 candidates"],
+        ),
+    ],
+)
+def test_two_ways_are_told_with_their_ratio(name, options, rows):
+    command = [sys.executable, f"benchmarks/{name}.py", "--turns", "2", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line][2:]
+    assert [cells[0] for cells in told] == rows
+    for _, ours, theirs, ratio in told:
+        median, least, greatest = map(float, re.findall(r"[\d.]+", ratio.replace(",", "")))
+        assert 0 < least <= median <= greatest
+        quotient = float(theirs.replace(",", "")) / max(float(ours.replace(",", "")), 1e-3)
+        assert quotient == pytest.approx(median, rel=0.6)
