@@ -37,9 +37,9 @@ from featx.cluster import Resources, submissions
 from featx.cluster.job import Job
 from regress.data import LayerData
 from regress.evaluate import gather, start
+from regress.fold_pieces import finished_folds, write_fold
 from regress.methods import Method
 from regress.on_slurm import plan_work
-from regress.predictions import finished_folds, write_fold
 from regress.protocols import Fold, split_hash
 from regress.status import look
 from regress.status_text import describe

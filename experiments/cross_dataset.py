@@ -42,8 +42,9 @@ from featx.training.samples import (
 from featx.training.shortage import telling_shortage
 from featx.views import View
 from featx.weights import load_network
+from regress.fold_pieces import finished_folds, write_fold
 from regress.methods import plain
-from regress.predictions import FORMAT, finished_folds, write_fold
+from regress.predictions import FORMAT
 from regress.protocols import Fold, split_hash, with_subjects
 from regress.publishing import publish, start_folder
 

@@ -14,8 +14,8 @@ import pandas as pd
 from featx.cluster import Part, run
 from featx.errors import FeatxError
 from featx.progress import tracking
+from regress.fold_pieces import failed_folds, finished_folds, forget, write_failure, write_fold
 from regress.methods import Method, plain
-from regress.predictions import failed_folds, finished_folds, forget, write_failure, write_fold
 from regress.protocols import Fold
 from regress.publishing import publish, start_folder, unit_label, write_plan
 

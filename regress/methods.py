@@ -15,7 +15,8 @@ import numpy as np
 from featx import __version__
 from featx.errors import FeatxError
 from regress.data import LayerData, load_layer
-from regress.predictions import FORMAT, fold_stem
+from regress.fold_pieces import fold_stem
+from regress.predictions import FORMAT
 from regress.protocols import Fold, check_named, plan_folds, split_hash
 from regress.regressors import make_regressor
 from regress.regressors.expected_value import are_ages

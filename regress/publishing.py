@@ -11,12 +11,8 @@ from typing import Any
 from featx import __version__
 from featx.atomic import remove_leftovers, write_json
 from featx.errors import FeatxError
-from regress.predictions import (
-    FORMAT,
-    finished_folds,
-    gather,
-    write_csv,
-)
+from regress.fold_pieces import finished_folds, gather
+from regress.predictions import FORMAT, write_csv
 from regress.probabilities import write_probabilities
 from regress.summary import summarise
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from regress.predictions import finished_folds, read_run
+from regress.fold_pieces import finished_folds
+from regress.predictions import read_run
 from regress.regressors.auto_sklearn import environment
 
 from ..regress.conftest import write_features

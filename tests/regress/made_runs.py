@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from regress.predictions import TASKS, read_run, write_fold
+from regress.fold_pieces import write_fold
+from regress.predictions import TASKS, read_run
 from regress.publishing import publish, start_folder
 
 GROUPS = ("0-12", "15-20", "25-100")

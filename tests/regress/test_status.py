@@ -13,7 +13,7 @@ from featx.errors import FeatxError
 from featx.manifest import new_table
 from featx.shards import cut
 from featx.store import FeaturesWriter, Layer
-from regress.predictions import write_failure, write_fold
+from regress.fold_pieces import write_failure, write_fold
 from regress.publishing import publish, write_plan
 from regress.status import look
 from regress.status_text import as_json, describe
