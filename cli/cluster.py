@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -158,6 +158,26 @@ class Asked:
             raise
         click.echo(f"ended: {submissions.tally(ended)}", err=True)
         return ended
+
+
+def end_part(part: str, failed: Mapping[str, str]) -> None:
+    """Say that a part is done, or which of its folds failed.
+
+    Raises
+    ------
+    FeatxError
+        If some failed.
+    """
+    from featx.errors import FeatxError
+
+    for name, reason in failed.items():
+        click.echo(f"{name} failed: {reason}", err=True)
+    if failed:
+        raise FeatxError(
+            f"{len(failed)} folds of part {part} failed (reasons above); the others are kept: mend "
+            "the cause, and run this part again"
+        )
+    click.echo(f"part {part} is done")
 
 
 def tell_scripts(jobs: Sequence[Job]) -> None:

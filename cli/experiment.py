@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.cluster import Asked, cluster_options, program, tell_scripts
+from cli.cluster import Asked, cluster_options, end_part, program, tell_scripts
 from cli.options import Duration, long_work
 
 if TYPE_CHECKING:
@@ -173,17 +173,9 @@ def _compute_part(
 ) -> None:
     from experiments.running import run_part
     from featx.cluster import Part
-    from featx.errors import FeatxError
 
     os.environ.setdefault("FEATX_AUTOSKLEARN_BUILD", "never")  # not by every task of an array
-    failed = run_part(settled, settings, rows, Part.read(part))
-    for fold, reason in failed.items():
-        click.echo(f"  {fold} failed: {reason}", err=True)
-    if failed:
-        raise FeatxError(
-            f"{len(failed)} folds of part {part} failed; mend the cause, and run again"
-        )
-    click.echo(f"part {part} is done")
+    end_part(part, run_part(settled, settings, rows, Part.read(part)))
 
 
 def _on_cluster(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cli.cluster import Asked, cluster_options
+from cli.cluster import Asked, cluster_options, end_part
 from cli.options import long_work
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ def _finetune(
             )
         return
     if part is not None:
-        _tell_part(part, *end_to_end.train_part(plan, mine, output, **by_folds, **training))
+        _, failed = end_to_end.train_part(plan, mine, output, **by_folds, **training)
+        end_part(part, {f"fold {name}": reason for name, reason in failed.items()})
         return
     if gathering:
         from experiments.fold_results import gather_folds
@@ -203,19 +204,6 @@ def _finetune(
             plan, output, resume=resume, say=click.echo, **by_folds, **training
         )
     _report(infos, [output / "runs" / method.stem for method in plan.methods], gathering)
-
-
-def _tell_part(part: str, folds: list[str], failed: dict[str, str]) -> None:
-    from featx.errors import FeatxError
-
-    for name, reason in failed.items():
-        click.echo(f"fold {name} failed: {reason}", err=True)
-    if failed:
-        raise FeatxError(
-            f"{len(failed)} of {len(folds)} folds of part {part} failed (reasons above); the "
-            "others are kept: mend the cause, and run this part again"
-        )
-    click.echo(f"part {part}: {len(folds)} folds are done")
 
 
 def _stages(

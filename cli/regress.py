@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.cluster import TASK, Asked, cluster_options, tell_scripts
+from cli.cluster import TASK, Asked, cluster_options, end_part, tell_scripts
 from cli.options import Duration, long_work
 
 if TYPE_CHECKING:
@@ -175,18 +175,10 @@ def _submit(methods: list[Method], out: Path, asked: Asked, resume: bool) -> Non
 
 def _compute_part(methods: list[Method], part: str, jobs: int) -> None:
     from featx.cluster import Part
-    from featx.errors import FeatxError
     from regress.evaluate import evaluate_part
 
     os.environ.setdefault("FEATX_AUTOSKLEARN_BUILD", "never")  # not by every task of an array
-    failed = evaluate_part(methods, Part.read(part), jobs=jobs)
-    for name, reason in failed.items():
-        click.echo(f"{name} failed: {reason}", err=True)
-    if failed:
-        raise FeatxError(
-            f"{len(failed)} folds of part {part} failed; mend the cause, and run again"
-        )
-    click.echo(f"part {part} is done")
+    end_part(part, evaluate_part(methods, Part.read(part), jobs=jobs))
 
 
 def _build_environment(methods: list[Method]) -> None:

@@ -273,7 +273,7 @@ def test_parts_and_gathering(featx, made):
     assert finetune(featx, made, *protocol, "--early-only")[0] == 0  # there is none
     code, out, err = finetune(featx, made, *protocol, "--part", "1/2")
     assert code == 0, err
-    assert "part 1/2: 2 folds are done" in out
+    assert "part 1/2 is done" in out
     one_line(finetune(featx, made, *protocol, "--gather"), "1 of 3 folds are missing (run.json")
     assert finetune(featx, made, *protocol, "--part", "2/2")[0] == 0
     code, out, err = finetune(featx, made, *protocol, "--gather")
