@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from featx.training import cascade_file, head_config, search_file, stage_config
-from featx.training.losses import KIND_OF_LOSS
+from featx.training.head_config import KIND_OF_LOSS
 
 ROOT = Path(__file__).parent.parent
 CASCADES = (ROOT / "docs" / "cascades.md").read_text(encoding="utf-8")

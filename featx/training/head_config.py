@@ -10,8 +10,18 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from featx.heads import Kind
-from featx.training.losses import KIND_OF_LOSS
 from featx.training.yaml_part import Part
+
+#: The kind of head that each loss (`featx.training.losses`) is for.
+KIND_OF_LOSS: dict[str, Kind] = {
+    "cross-entropy": "softmax",
+    "label-distribution": "softmax",
+    "dldl-v2": "softmax",
+    "mean-variance": "softmax",
+    "coral": "coral",
+    "corn": "corn",
+    "l1": "regression",
+}
 
 _AGES = re.compile(r"(\d{1,3})-(\d{1,3})")
 

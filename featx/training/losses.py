@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,21 +12,8 @@ from coral_pytorch.dataset import levels_from_labelbatch
 from coral_pytorch.losses import coral_loss
 
 from featx.errors import unknown
-from featx.heads import HeadSpec, Kind
-
-if TYPE_CHECKING:
-    from featx.training.head_config import HeadConfig
-
-#: The kind of head that each loss is for.
-KIND_OF_LOSS: dict[str, Kind] = {
-    "cross-entropy": "softmax",
-    "label-distribution": "softmax",
-    "dldl-v2": "softmax",
-    "mean-variance": "softmax",
-    "coral": "coral",
-    "corn": "corn",
-    "l1": "regression",
-}
+from featx.heads import HeadSpec
+from featx.training.head_config import KIND_OF_LOSS, HeadConfig
 
 
 @dataclass(frozen=True)
