@@ -21,10 +21,10 @@ PROFILE = '[slurm]\nmemory = "3G"\n[slurm.finetune]\nnodes = 2\ntime = "1:00:00"
 
 @pytest.fixture(scope="module")
 def work(slurm, tmp_path_factory):
-    """The folder of images and cascade, for half a minute of work, and ``undisturbed`` below it."""
+    """The folder of images and cascade, for some seconds of work, and ``undisturbed`` below it."""
     folder = tmp_path_factory.mktemp("work")
     make_folder(folder / "made", subjects=8, each=12)
-    write_cascade(folder, re.sub(r"epochs: \d+", "epochs: 12", CASCADE))
+    write_cascade(folder, re.sub(r"epochs: \d+", "epochs: 40", CASCADE))
     together = [Path(sys.executable).with_name("torchrun"), "--nproc-per-node=2", FEATX]
     featx(*asked_of(folder), "-o", folder / "undisturbed", program=together)
     return folder
@@ -46,6 +46,10 @@ def featx(*words, code=0, program=(FEATX,)):
     return done
 
 
+def rows(history):
+    return len(history.read_text().splitlines()) - 1
+
+
 def weights(folder):
     (path,) = folder.glob("*/network.safetensors")
     with safe_open(path, "np") as file:
@@ -60,8 +64,9 @@ def test_a_stage_of_two_nodes_ends_as_if_nothing_had_been(slurm, work, tmp_path,
     featx(*asked, "-o", tmp_path / "out", *cluster, "--no-wait")
     (record,) = (tmp_path / "out" / "slurm").glob("*.json")
     job = json.loads(record.read_text())["job"]
-    slurm.until(lambda: list(tmp_path.glob("out/*/state.pt")))
-    time.sleep(random.uniform(0, 3))  # some step or other
+    epochs = random.randint(2, 20)  # and some step or other of the next
+    slurm.until(lambda: any(epochs <= rows(path) for path in tmp_path.glob("out/*/history.csv")))
+    time.sleep(random.uniform(0, 0.2))
     if how == "walltime is near":
         slurm.ask("scancel", "--signal=USR1", job)
     else:
