@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: The number of an array's task, in a command (`featx.cluster.job`).
-TASK = "$TASK"
-
 #: Options that say where and how a command runs here, which its tasks elsewhere are not given.
 _HERE = (
     *("cluster", "profile", "slurm", "wait", "resume", "dry_run", "verbose"),
-    *("jobs", "shards", "gather"),
+    *("jobs", "shards"),
 )
 
 
@@ -145,7 +142,7 @@ class Asked:
         from featx.cluster import submissions
         from featx.progress import tracking
 
-        jobs = ", ".join(dict.fromkeys(task.job.partition("_")[0] for task in tasks))
+        jobs = ", ".join(dict.fromkeys(task.submission for task in tasks))
         status = f"`featx status {shlex.quote(str(out))}` shows how far it is"
         click.echo(f"{len(tasks)} tasks in the jobs {jobs}; {status}", err=True)
         if not self.wait:

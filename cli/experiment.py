@@ -181,8 +181,8 @@ def _compute_part(
 def _on_cluster(
     settled: Experiment, settings: Settings, rows: tuple[str, ...], asked: Asked, dry_run: bool
 ) -> None:
-    from experiments.on_slurm import check_ended, plan_chain, still_live, submit_chain
-    from featx.cluster.submissions import FOLDER
+    from experiments.on_slurm import check_ended, plan_chain, submit_chain
+    from featx.cluster import submissions
 
     out = settings.out
     folder = shlex.quote(str(out))
@@ -203,7 +203,8 @@ def _on_cluster(
         from regress.regressors.auto_sklearn import environment
 
         environment.ensure()
-    ended = asked.follow(still_live(out / FOLDER) or submit_chain(steps), out)
+    live = submissions.live(out / submissions.FOLDER)
+    ended = asked.follow(list(live.values()) or submit_chain(steps), out)
     if ended is not None:
         check_ended(ended)
         click.echo(_stem(settled.name, out).with_suffix(".md").read_text(encoding="utf-8"))

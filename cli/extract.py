@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.cluster import TASK, Asked, cluster_options, program, tell_scripts
+from cli.cluster import Asked, cluster_options, program, tell_scripts
 from cli.options import long_work
 
 if TYPE_CHECKING:
@@ -219,6 +219,8 @@ def _on_cluster(
 
 def _jobs(asked: Asked, output: Path, count: int) -> tuple[Job, Job]:
     """Return the array, still without its tasks, and the job that merges."""
+    from featx.cluster.job import TASK
+
     array = asked.job("extract", output.parent, f"--shard {TASK}/{count}", "--resume")
     names = f"{output.with_suffix('')}.shard-", f"-of-{count}{output.suffix}"
     files = "*".join(map(shlex.quote, names))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.cluster import TASK, Asked, again, program, tell_scripts
+from cli.cluster import Asked, again, program, tell_scripts
 
 if TYPE_CHECKING:
     from experiments.fold_plan import EndToEnd
@@ -48,11 +48,10 @@ def stages_on_cluster(
     if dry_run:
         tell_scripts([job])
         return
-    tasks = _live(job.folder)
+    tasks = list(submissions.live(job.folder).values())
     if not tasks:
         _check_new(output, resume)
-        (number,) = submissions.submit(job, "stages")
-        tasks = [task for task in submissions.recorded(job.folder) if task.job == number]
+        tasks = submissions.of_jobs(job.folder, submissions.submit(job, "stages"))
     ended = asked.follow(tasks, output)
     if ended is not None:
         _check(ended)
@@ -76,6 +75,7 @@ def folds_on_cluster(
     """
     from experiments.fold_results import finished_early, gather_folds, unfinished
     from featx.cluster import submissions
+    from featx.cluster.job import TASK
     from featx.errors import FeatxError
 
     try:
@@ -92,15 +92,13 @@ def folds_on_cluster(
     if dry_run:
         tell_scripts([*filter(None, [early]), *([array] if todo else []), gathering])
         return None
-    tasks = _live(array.folder)
+    tasks = list(submissions.live(array.folder).values())
     if todo and not tasks:
         _check_new(output, resume)
         before = submissions.submit(early, "early stages") if early else []
         folds = submissions.submit(array, labels, f"afterok:{before[0]}" if before else "")
         last = submissions.submit(gathering, "gathering", f"afterany:{':'.join(folds)}")
-        jobs = {*before, *folds, *last}
-        there = submissions.recorded(array.folder)
-        tasks = [task for task in there if task.job.partition("_")[0] in jobs]
+        tasks = submissions.of_jobs(array.folder, {*before, *folds, *last})
     ended = asked.follow(tasks, output) if tasks else []
     if ended is None:
         return None
@@ -128,12 +126,6 @@ def _training(
 
 def _processes(job: Job) -> int:
     return job.resources.nodes * max(1, job.resources.gpus_a_node)
-
-
-def _live(folder: Path) -> list[Task]:
-    from featx.cluster import submissions
-
-    return [task for task in submissions.look(submissions.recorded(folder)) if task.live]
 
 
 def _check_new(output: Path, resume: bool) -> None:

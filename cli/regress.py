@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.cluster import TASK, Asked, cluster_options, end_part, tell_scripts
+from cli.cluster import Asked, cluster_options, end_part, tell_scripts
 from cli.options import Duration, long_work
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def _tell_plan(methods: list[Method], out: Path, asked: Asked) -> None:
 
 def _jobs(methods: list[Method], out: Path, asked: Asked) -> tuple[Job, Job]:
     """Return the array of a task a unit, still without its tasks, and the job that gathers."""
+    from featx.cluster.job import TASK
     from regress.evaluate import units
 
     part = f"--part {TASK}/{len(units(methods))}"

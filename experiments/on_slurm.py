@@ -100,20 +100,7 @@ def submit_chain(steps: Sequence[Step]) -> list[Task]:
         before = [number for place in step.after for number in numbers[place]]
         after = f"afterok:{':'.join(before)}" if before else ""
         numbers.append(submissions.submit(step.job, step.labels, after))
-    jobs = {number for some in numbers for number in some}
-    there = submissions.recorded(steps[0].job.folder)
-    return [task for task in there if task.job.partition("_")[0] in jobs]
-
-
-def still_live(folder: Path) -> list[Task]:
-    """Return the tasks that were submitted from a folder before and wait or work.
-
-    Raises
-    ------
-    FeatxError
-        If Slurm cannot be asked.
-    """
-    return [task for task in submissions.look(submissions.recorded(folder)) if task.live]
+    return submissions.of_jobs(steps[0].job.folder, {job for some in numbers for job in some})
 
 
 def check_ended(tasks: Sequence[Task]) -> None:

@@ -102,8 +102,7 @@ class Sharded:
         """
         check_unfinished(self.out, self.count)
         unfinished = self.unfinished(resume=resume)
-        there = submissions.latest(array.folder)
-        mine = {label: task for label, task in there.items() if task.live}
+        mine = submissions.live(array.folder)
         live = [mine[label] for label in unfinished.values() if label in mine]
         if live and not resume:
             raise FeatxError(
@@ -143,8 +142,7 @@ class Sharded:
             needed = [*jobs, *(task.job for task in missing.live)]
             after = f"afterok:{':'.join(needed)}" if needed else ""
             jobs = [*jobs, *submissions.submit(missing.merging, self.label, after)]
-        there = submissions.recorded(missing.array.folder)
-        submitted = [task for task in there if task.job.partition("_")[0] in jobs]
+        submitted = submissions.of_jobs(missing.array.folder, jobs)
         return [*missing.live, *submitted, *([missing.merges] if missing.merges else [])]
 
     def failed(self, ended: Sequence[Task]) -> dict[str, str]:

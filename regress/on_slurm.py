@@ -51,7 +51,7 @@ def plan_work(methods: Sequence[Method], array: Job) -> Work:
     """
     everything = enumerate(units(methods), start=1)
     missing = {number: unit.label for number, unit in everything if unit.missing()}
-    mine = {label: task for label, task in submissions.latest(array.folder).items() if task.live}
+    mine = submissions.live(array.folder)
     live = [mine[label] for label in missing.values() if label in mine]
     labels = {number: label for number, label in missing.items() if label not in mine}
     return Work(replace(array, tasks=tuple(labels)), labels, live)
@@ -74,15 +74,13 @@ def submit_work(
     """
     for method in methods:
         start(method, resume=resume)
-    waited = {task.job.partition("_")[0] for task in work.live}
+    waited = {task.submission for task in work.live}
     if work.labels:
         waited |= set(submissions.submit(work.array, work.labels))
     if not waited:
         return []
     last = submissions.submit(gathering, "gathering", f"afterany:{':'.join(sorted(waited))}")
-    there = submissions.recorded(work.array.folder)
-    jobs = {*waited, *last}
-    return [task for task in there if task.job.partition("_")[0] in jobs]
+    return submissions.of_jobs(work.array.folder, {*waited, *last})
 
 
 def gather_all(
@@ -118,7 +116,7 @@ def _known(folder: Path, seen: Sequence[Task]) -> dict[str, Task]:
     try:
         tasks = submissions.latest(folder)
     except FeatxError:  # here Slurm cannot be asked; the logs still tell
-        tasks = {task.label: task for task in submissions.recorded(folder)}
+        tasks = submissions.newest(folder)
     for task in seen:  # Slurm may have forgotten since
         there = tasks.get(task.label)
         if there is not None and there.job == task.job and not there.state:

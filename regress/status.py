@@ -143,7 +143,7 @@ def look(folders: Iterable[str | Path]) -> Status:
     submitted: dict[Path, Submitted] = {}
     for folder, names in _walk(folders):
         if folder.name == submissions.FOLDER:
-            tasks = {task.label: task for task in submissions.recorded(folder)}
+            tasks = submissions.newest(folder)
             if tasks:
                 submitted[folder] = Submitted(folder, tasks)
         elif PLAN in names or "run.json" in names:

@@ -48,10 +48,6 @@ class Job:
         folder = str(self.folder).replace("%", "%%")
         return f"{folder}/{self.name}-{'%A_%a' if self.tasks else '%j'}.log"
 
-    def log_of(self, job: str, index: int | None = None) -> Path:
-        """Return the log file of a submitted job, or of an array's task by its index."""
-        return self.folder / f"{self.name}-{job if index is None else f'{job}_{index}'}.log"
-
     @property
     def script(self) -> str:
         """The batch script."""

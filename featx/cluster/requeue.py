@@ -10,7 +10,10 @@ _PATIENCE = 60
 
 
 def job_id() -> str | None:
-    """Return the Slurm job that this process runs in, as `scontrol` takes it; None outside."""
+    """Return the Slurm job that this process runs in, as Slurm's commands take it; None outside.
+
+    The number of an array's last task is that of the whole array as well, so tasks have two.
+    """
     array, task = (os.environ.get(f"SLURM_ARRAY_{each}_ID") for each in ("JOB", "TASK"))
     if array and task:
         return f"{array}_{task}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ class Task:
     job: str
     log: Path
     state: str = ""
+
+    @property
+    def submission(self) -> str:
+        """The number of the job; of an array's task that of the array."""
+        return self.job.partition("_")[0]
 
     @property
     def live(self) -> bool:
@@ -141,7 +146,7 @@ def look(tasks: Sequence[Task]) -> list[Task]:
     FeatxError
         If Slurm cannot be asked.
     """
-    open_ = {task.job.partition("_")[0] for task in tasks if not task.state or task.live}
+    open_ = {task.submission for task in tasks if not task.state or task.live}
     found = slurm.states(sorted(open_, key=int))
     seen = []
     for task in tasks:
@@ -152,6 +157,16 @@ def look(tasks: Sequence[Task]) -> list[Task]:
     return seen
 
 
+def of_jobs(folder: Path, jobs: Container[str]) -> list[Task]:
+    """Return the tasks of some jobs that were submitted from a folder, without states."""
+    return [task for task in recorded(folder) if task.submission in jobs]
+
+
+def newest(folder: Path) -> dict[str, Task]:
+    """Return each label's last submission from a folder, without its state."""
+    return {task.label: task for task in recorded(folder)}
+
+
 def latest(folder: Path) -> dict[str, Task]:
     """Return each label's last submission from a folder, with its state.
 
@@ -160,9 +175,18 @@ def latest(folder: Path) -> dict[str, Task]:
     FeatxError
         If Slurm cannot be asked.
     """
-    return {
-        task.label: task for task in look(list({t.label: t for t in recorded(folder)}.values()))
-    }
+    return {task.label: task for task in look(list(newest(folder).values()))}
+
+
+def live(folder: Path) -> dict[str, Task]:
+    """Return the labels whose last submission from a folder still waits or works, with its task.
+
+    Raises
+    ------
+    FeatxError
+        If Slurm cannot be asked.
+    """
+    return {label: task for label, task in latest(folder).items() if task.live}
 
 
 def wait(

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from featx.cluster.local import available_cores, calls_at_once
+from featx.cluster.requeue import job_id
 from featx.errors import FeatxError
 
 MEMORY_LIMIT = 3072  # MB, auto-sklearn's own default
@@ -155,13 +156,9 @@ def _seconds_left() -> float | None:
     end = _number("SLURM_JOB_END_TIME")  # since Slurm 23.02
     if end:
         return end - time.time()
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_TASK_ID" in os.environ:
-        # The number of an array's last task is that of the whole array as well.
-        job = f"{os.environ.get('SLURM_ARRAY_JOB_ID', job)}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
         told = subprocess.run(
-            ["squeue", "--noheader", f"--jobs={job}", "--format=%L"],
+            ["squeue", "--noheader", f"--jobs={job_id()}", "--format=%L"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
