@@ -1,8 +1,6 @@
 """auto-sklearn's folds as an array: one environment, nothing left behind, all told."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from regress.predictions import read_run
 from regress.regressors.auto_sklearn import environment
 
 from ..regress.conftest import write_features
+from .commands import featx
 
 
 @pytest.mark.automl
@@ -25,15 +24,12 @@ def test_an_array_shares_one_environment_and_leaves_nothing(slurm, tmp_path):
         '[slurm.regress]\ncpus = 1\nmemory = "1900M"\ntime = "10"\nthrottle = 4\n'
     )
     words = [
-        *(sys.executable, "-m", "cli.main", "regress", features, "-o", out, "--protocol"),
+        *("regress", features, "-o", out, "--protocol"),
         *("kfold:8", "--regressor", "auto-sklearn", "--search-space", "fast", "--cluster", "slurm"),
         *("--time-budget", "30s", "--run-time-limit", "10s", "--profile", profile),
     ]
     try:
-        done = subprocess.run(
-            list(map(str, words)), capture_output=True, text=True, timeout=900, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        featx(*words)
         assert not list(scratch.iterdir())
     finally:
         shutil.rmtree(scratch)

@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +11,7 @@ from cli.experiment import experiment as command
 
 from ..experiments.test_end_to_end import TWO_STAGES
 from ..featx.training.made_faces import make_folder, write_cascade
+from .commands import assert_accepted, featx, scripts
 
 TABLE = """
 title: A table
@@ -57,8 +56,7 @@ def table(tmp_path):
 
 def run(table, out, *more):
     call = ["run", table / "table.yaml", "--data", table, "-o", out, "--device", "cpu", *more]
-    words = [sys.executable, "-m", "cli.main", "experiment", *map(str, call)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+    return featx("experiment", *call)
 
 
 def numbers(out):
@@ -69,26 +67,22 @@ def numbers(out):
 def test_the_chain_makes_the_table_of_a_local_run(slurm, table):
     here = ("--cluster", "slurm", "--profile", table / "cluster.toml")
     dry = run(table, table / "out", *here, "--dry-run")
-    assert dry.returncode == 0, dry.stderr
-    scripts = re.split(r"(?m)^# script \d+ of 5.*\n", dry.stdout)[1:]
-    assert [re.search("--array=(.*)", script) is not None for script in scripts] == [
+    found = scripts(dry.stdout)
+    assert [re.search("--array=(.*)", script) is not None for script in found] == [
         *(False, True, True, True, False)
     ]
-    for script in scripts:
-        (table / "job.sh").write_text(script)
-        subprocess.run(["sbatch", "--test-only", table / "job.sh"], check=True)
+    for script in found:
+        assert_accepted(script, table)
     assert not (table / "out").exists()
 
     done = run(table, table / "out", *here)
-    assert done.returncode == 0, done.stdout + done.stderr
     assert "nowhere is not there" in done.stdout
     assert "| Whole network |" in done.stdout
     records = [json.loads(path.read_text()) for path in (table / "out" / "slurm").glob("*.json")]
     assert sorted(len(each["tasks"]) for each in records if isinstance(each["tasks"], dict)) == [
         *(3, 3, 3)
     ]
-    local = run(table, table / "local")
-    assert local.returncode == 0, local.stderr
+    run(table, table / "local")
     assert numbers(table / "out") == numbers(table / "local")
     # the cascade's folds are drawn by its own seed, so there are two splits
     reports = sorted((table / "out" / "report").glob("*/report.html"))

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,9 @@ from featx.store.journal import read_head, statuses
 
 from ..featx.file_contents import contents
 from ..featx.made_crops import make_table
+from .commands import FEATX, assert_accepted, featx, scripts
 
-FEATX = [sys.executable, "-m", "cli.main"]
 ROWS = 40
-
-
-def featx(*arguments, code=0):
-    words = [*FEATX, *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +59,8 @@ def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, local, tmp_path):
     out = tmp_path / "with blank" / "100%.h5"
     words = [*asked, "-o", out, "--cluster", "slurm", "--device", "cpu", "--shards", 3]
     told = featx(*words, "--profile", profile_of(tmp_path, "echo begun"), "--dry-run").stdout
-    found = [part.partition("\n")[2] for part in re.split(r"(?m)^# script \d+ of 2", told)[1:]]
+    found = scripts(told)
+    assert len(found) == 2
     assert "#SBATCH --array=1-3%4" in found[0]
     command = found[0].strip().splitlines()[-1]
     assert "--device cpu" in command
@@ -76,8 +69,7 @@ def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, local, tmp_path):
     files = f"'{out.parent}/100%.shard-'*-of-3.h5"
     assert f"merge {files} -o '{out}' --resume --remove\n" in found[1]
     for script in found:
-        (tmp_path / "job.sh").write_text(script)
-        subprocess.run(["sbatch", "--test-only", tmp_path / "job.sh"], check=True)
+        assert_accepted(script, tmp_path)
     assert not out.parent.exists()
 
 

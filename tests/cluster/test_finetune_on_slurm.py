@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,8 +11,9 @@ import pytest
 from safetensors import safe_open
 
 from ..featx.training.made_faces import CASCADE, make_folder, write_cascade
+from .commands import assert_accepted, featx, scripts
 
-FEATX = Path(sys.executable).with_name("featx")
+BIN = Path(sys.executable).parent
 
 
 PROFILE = '[slurm]\nmemory = "3G"\n[slurm.finetune]\nnodes = 2\ntime = "1:00:00"\n'
@@ -25,25 +25,13 @@ def work(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     make_folder(folder / "made", subjects=8, each=12)
     write_cascade(folder, re.sub(r"epochs: \d+", "epochs: 40", CASCADE))
-    together = [Path(sys.executable).with_name("torchrun"), "--nproc-per-node=2", FEATX]
+    together = [BIN / "torchrun", "--nproc-per-node=2", BIN / "featx"]
     featx(*asked_of(folder), "-o", folder / "undisturbed", program=together)
     return folder
 
 
 def asked_of(folder):
     return ["finetune", folder / "cascade.yaml", "--device", "cpu", "--save-every", 1]
-
-
-def featx(*words, code=0, program=(FEATX,)):
-    done = subprocess.run(
-        [str(word) for word in (*program, *words)],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 def rows(history):
@@ -86,9 +74,8 @@ def test_folds_as_an_array_are_those_of_one_process(slurm, work, tmp_path):
     asked = [*asked_of(work), "--protocol", "kfold:3", "--set", "stages.0.epochs=2"]
     cluster = ["--cluster", "slurm", "--profile", tmp_path / "cluster.toml"]
     dry = featx(*asked, "-o", tmp_path / "out", *cluster, "--dry-run").stdout
-    for script in re.split(r"(?m)^# script \d+ of .*\n", dry)[1:]:
-        (tmp_path / "job.sh").write_text(script)
-        slurm.ask("sbatch", "--test-only", tmp_path / "job.sh")
+    for script in scripts(dry):
+        assert_accepted(script, tmp_path)
     done = featx(*asked, "-o", tmp_path / "out", *cluster)
     assert "3 of 3 folds" in done.stdout
     featx(*asked, "-o", tmp_path / "local")

@@ -1,24 +1,15 @@
 """Folds as the tasks of arrays on a real Slurm, and what it does to them."""
 
 import json
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from ..regress.conftest import write_features
+from .commands import FEATX, assert_accepted, featx, scripts
 
-FEATX = [sys.executable, "-m", "cli.main"]
 ROOT = Path(__file__).parents[2]
-
-
-def featx(*arguments, code=0):
-    words = [*FEATX, *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +31,6 @@ def same(here, there):
     )
 
 
-def scripts(text):
-    return [part.partition("\n")[2] for part in re.split(r"(?m)^# script \d+ of \d+", text)[1:]]
-
-
 def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, methods, tmp_path):
     asked, _ = methods
     out = tmp_path / "with blank" / "100%"
@@ -56,8 +43,7 @@ def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, methods, tmp_path):
     found = scripts(told)
     assert len(found) == 3  # of arrays two, for this cluster's indices end at 100
     for script in found:
-        (tmp_path / "job.sh").write_text(script)
-        subprocess.run(["sbatch", "--test-only", tmp_path / "job.sh"], check=True)
+        assert_accepted(script, tmp_path)
     assert not out.parent.exists()
 
 
