@@ -60,7 +60,9 @@ def command(made, out, *options, processes=1, **environment):
     launch += [str(script), "finetune", str(made / "cascade.yaml"), "-o", str(made / out)]
     launch += ["--device", "cpu", *map(str, options)]
     path = f"{made / 'bin'}:/usr/bin:/bin"
-    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": path, **environment}
+    # one process is compared with this one: sums by other threads are rounded otherwise
+    threads = str(torch.get_num_threads()) if processes == 1 else "1"
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads, "PATH": path, **environment}
     return subprocess.run(
         launch, cwd=ROOT, capture_output=True, text=True, timeout=300, env=own, check=False
     )
