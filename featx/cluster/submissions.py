@@ -7,6 +7,7 @@ knows which tasks still wait or work, and which log tells of which.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -24,6 +25,9 @@ FOLDER = "slurm"
 
 #: Seconds between two looks at the queue: at first, and at most.
 _POLL = (2.0, 30.0)
+
+#: A line in which Slurm says why it ended a task. The shell's own last word may follow it.
+_SLURMS_REASON = re.compile(r"slurmstepd.*(memory|oom|CANCELLED)", re.IGNORECASE)
 
 #: Failed looks in a row after which waiting ends; a controller that restarts is back before.
 _FAILED_LOOKS = 20
@@ -69,7 +73,10 @@ class Task:
     def why(self) -> str:
         """Why its work is not done, in words, of a task that is no more live."""
         state = self.state if self.state not in ("", "COMPLETED") else "ended"
-        return f"{state.lower().replace('_', ' ')}: {self.last_line or 'no word'} ({self.log})"
+        lines = _last_lines(self.log)
+        word = next((line for line in reversed(lines[-5:]) if _SLURMS_REASON.search(line)), "")
+        word = word or (lines[-1] if lines else "no word")
+        return f"{state.lower().replace('_', ' ')}: {word} ({self.log})"
 
 
 def submit(job: Job, labels: Mapping[int, str] | str, after: str = "") -> list[str]:
@@ -237,12 +244,15 @@ def tally(tasks: Sequence[Task]) -> str:
 
 def last_line(log: Path) -> str:
     """Return the last line of a file that is not empty; nothing where there is none."""
+    return next(reversed(_last_lines(log)), "")
+
+
+def _last_lines(log: Path) -> list[str]:
     try:
         with log.open("rb") as stream:
             stream.seek(0, 2)
             stream.seek(max(0, stream.tell() - 8192))
             text = stream.read().decode("utf-8", "replace")
     except OSError:
-        return ""
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+        return []
+    return [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]

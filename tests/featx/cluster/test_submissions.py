@@ -149,3 +149,21 @@ def test_a_job_submitted_from_a_job_does_not_inherit_its_allocation(
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
     assert not names & {"SLURM_MEM_PER_NODE", "SLURM_JOB_ID", "SLURMD_NODENAME"}
     assert {"SLURM_CONF", "SBATCH_ACCOUNT"} <= names
+
+
+@pytest.mark.parametrize(
+    ("log", "word"),
+    [
+        ("numpy: old\nTraceback\nValueError: no\n", "ValueError: no"),
+        (
+            "slurmstepd-n: error: StepId=9.batch exceeded memory limit (2 > 1), being killed\n"
+            "/var/spool/slurmd/job00009/slurm_script: line 12: 4711 Killed  featx regress\n",
+            "slurmstepd-n: error: StepId=9.batch exceeded memory limit (2 > 1), being killed",
+        ),
+        ("", "no word"),
+    ],
+)
+def test_what_slurm_says_of_the_end_goes_before_the_shells_last_word(log, word, tmp_path):
+    (tmp_path / "t.log").write_text(log)
+    task = submissions.Task("fold a", "9", tmp_path / "t.log", "FAILED")
+    assert task.why == f"failed: {word} ({tmp_path}/t.log)"

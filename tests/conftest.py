@@ -1,0 +1,7 @@
+"""What holds for all tests, whether one process runs them or several."""
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # workers share the cores: as many threads in each would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
