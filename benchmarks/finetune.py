@@ -13,7 +13,6 @@ the turns' ratios: 1 where the stage costs nothing beyond the bare steps.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import statistics
@@ -24,18 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import pandas as pd
 import torch
-from PIL import Image
+from made_up import CLASSES, make_images
 
 from featx.backbones import get_backbone
 from featx.devices import exact_arithmetic
 from featx.heads import Task
-from featx.manifest import new_table, write_table
+from featx.precision import casting
 from featx.training.cascade import start_network
 from featx.training.cascade_file import Cascade
-from featx.training.inference import Normalise, casting
 from featx.training.losses import Targets
 from featx.training.planning import StagePlan, plan_stages
 from featx.training.processes import join_processes
@@ -43,30 +39,10 @@ from featx.training.schedule import make_optimiser
 from featx.training.stage import prepare_network, run_stage
 from featx.training.task_losses import TaskLosses
 from featx.training.unlocking import training_mode, unlock
+from featx.views import Normalise
 from featx.weights import LoadedNetwork
 
-CLASSES = 91
 AUGMENTATION = {"flip": 0.5, "rotation": 15, "shift": 0.05, "scale": [0.85, 1.15]}
-
-
-def make_images(folder: Path, n: int, size: tuple[int, int]) -> None:
-    """Write random JPEGs of the network's input size and their image table."""
-    rng = np.random.default_rng(0)
-    (folder / "crops").mkdir(parents=True)
-    rows = []
-    for number in range(n):
-        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        crop = f"crops/{number}.jpg"
-        Image.fromarray(pixels).save(folder / crop)
-        sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
-        rows.append({"image": str(number), "path": crop, "crop": crop, "sha256": sha256})
-    made = pd.DataFrame(rows).assign(
-        subject=[str(number) for number in range(n)],
-        age=rng.integers(0, CLASSES, n),
-        dataset="random",
-        status="ok",
-    )
-    write_table(new_table(made), folder / "images.csv")
 
 
 def bare_epoch(

@@ -46,10 +46,11 @@ _SHARDS = 8
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "bf16", "fp16"]),
+    type=click.Choice(["fp32", "bf16", "fp16", "auto"]),
     default="fp32",
     show_default=True,
-    help="Arithmetic of the network.",
+    help="Arithmetic of the network; auto: bf16 where this machine gains by it and the features "
+    "stay near those of fp32, which is tried on some of the images.",
 )
 @click.option("--batch-size", default="auto", show_default=True, help="Rows at a time, or auto.")
 @click.option(
@@ -135,6 +136,10 @@ def extract(
     if cluster and (shard or jobs != 1):
         raise click.UsageError(
             "--cluster cuts the table into --shards; leave out --shard and --jobs"
+        )
+    if options["precision"] == "auto" and (cluster or shard or jobs != 1):
+        raise click.UsageError(
+            "--precision auto is decided by each machine, and shards must agree; give fp32 or bf16"
         )
     if shards and not cluster:
         raise click.UsageError("--shards is for --cluster; here give --jobs, or --shard K/N")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,16 +11,11 @@ import torch
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.layers import LayerReader, LayerRequest
-from featx.views import crops
+from featx.precision import casting
+from featx.views import Normalise
 from featx.weights import LoadedNetwork
 
 logger = logging.getLogger(__name__)
-
-PRECISIONS: Mapping[str, torch.dtype | None] = {
-    "fp32": None,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
 
 
 class Engine:
@@ -58,11 +52,7 @@ class Engine:
         self._precision = precision
         self._requests = list(requests)
         self._step = batch_size
-        pre = network.preprocessing
-        self._size = pre.input_size
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(pre.mean, device=self._device).reshape(shape)
-        self._std = torch.tensor(pre.std, device=self._device).reshape(shape)
+        self._normalise = Normalise(network.preprocessing, device)
         module = network.module.to(
             device=self._device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
@@ -113,12 +103,9 @@ class Engine:
         return features
 
     def _forward(self, pixels: torch.Tensor) -> dict[str, np.ndarray]:
-        low = PRECISIONS[self._precision]
-        cast = torch.autocast(self._device.type, dtype=low) if low else nullcontext()
+        cast = casting(self._device, self._precision)
         with torch.inference_mode(), exact_arithmetic(), cast:
-            (shown,) = crops(pixels.permute(0, 3, 1, 2), self._size)
-            images = shown.to(self._device, non_blocking=True).float()
-            images = (images - self._mean) / self._std
+            images = self._normalise(pixels.permute(0, 3, 1, 2))
             features = self._reader(images)
             if self._mirror:
                 mirrored = self._reader(images.flip(3))

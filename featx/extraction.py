@@ -23,6 +23,7 @@ from featx.engine import Engine
 from featx.extraction_plan import Plan, plan
 from featx.images import MAX_PIXELS
 from featx.loading import Crops, batches
+from featx.precision_choice import recorded_precision
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 
@@ -92,8 +93,9 @@ def extract(
             See `featx.layers`.
         device : str
             ``auto`` (default), ``cpu``, ``cuda`` or ``cuda:N``.
-        precision : {"fp32", "bf16", "fp16"}
-            By autocast; fp32 (default) means it, TF32 is off.
+        precision : {"fp32", "bf16", "fp16", "auto"}
+            By autocast; fp32 (default) means it, TF32 is off. ``auto``: see
+            `featx.precision_choice.choose_precision`; a run that is taken up keeps its own.
         batch_size : int or "auto"
             Rows at a time, halved while a GPU's memory does not suffice.
         workers : int, optional
@@ -120,6 +122,8 @@ def extract(
     FeatxError
         On bad input of any kind, and where a good image gives a layer values that are not finite.
     """
+    if resume and options.get("precision") == "auto":
+        options["precision"] = recorded_precision(Path(out)) or "auto"
     return run(
         plan(table_path, **options),
         out,

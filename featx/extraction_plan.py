@@ -15,12 +15,13 @@ import torch
 from featx import shards
 from featx.cluster import available_cores
 from featx.devices import BATCH_SIZES, resolve_device
-from featx.engine import PRECISIONS
 from featx.errors import FeatxError, unknown
 from featx.heads import GENDERS
 from featx.layers import LayerReader, LayerRequest, resolve
-from featx.loading import crop_paths
+from featx.loading import Crops, crop_paths
 from featx.manifest import read_table, table_file
+from featx.precision import PRECISIONS
+from featx.precision_choice import choose_precision
 from featx.provenance import context, provenance
 from featx.shards import Shard
 from featx.store import Layer, schema
@@ -149,8 +150,12 @@ def plan(
         As `featx.extraction.extract`, but for what only shows while images are read or rows are
         written.
     """
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
+    if precision not in (*PRECISIONS, "auto"):
+        raise unknown("precision", precision, [*PRECISIONS, "auto"])
+    if precision == "auto" and shard:
+        raise FeatxError(
+            "--precision auto is decided by each machine, and shards must agree; give fp32 or bf16"
+        )
     if workers is not None and workers < 0:
         raise FeatxError(f"--workers {workers}: give 0 or more")
     where = resolve_device(device)
@@ -167,6 +172,10 @@ def plan(
     with torch.inference_mode():
         blank = torch.zeros(1, 3, *network.preprocessing.input_size)
         requests = LayerReader(network.module, requests).probe(blank)
+    usable = (table["status"] == "ok").to_numpy()
+    if precision == "auto":
+        crops = Crops(paths, usable, network.preprocessing)
+        precision = choose_precision(network, requests, where, crops, size)
     described = [_describe(request, network) for request in requests]
     return Plan(
         table=table,

@@ -24,7 +24,7 @@ from featx.prediction.images import output_names
 from featx.prediction.journal import PredictionJournal
 from featx.prediction.model import Model
 from featx.prediction.picture import Picture
-from featx.training.inference import Normalise
+from featx.views import Normalise
 from featx.views import crops as views
 
 Method = Literal["attention", "features", "grad-cam"]

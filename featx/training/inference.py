@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +11,9 @@ import torch
 from torch import nn
 
 from featx.backbones import Preprocessing
-from featx.engine import PRECISIONS
 from featx.heads import Head, Heads, HeadSpec, Task
-from featx.views import View, crops
+from featx.precision import casting
+from featx.views import Normalise, View
 
 #: Images at a time where nothing is kept for a backward pass.
 BATCH = 64
@@ -26,42 +25,6 @@ class PixelSource(Protocol):
     def batches(self, batches: Sequence[np.ndarray | Sequence[int]]) -> Iterator[torch.Tensor]:
         """Yield uint8 (n, 3, height, width) for each set of rows."""
         ...
-
-
-class Normalise:
-    """Pixels 0 to 255 to the network's input, on a device: the middle of larger pictures.
-
-    Parameters
-    ----------
-    preprocessing : Preprocessing
-        Its mean and standard deviation, channel by channel.
-    device : torch.device
-        Where the input is wanted.
-    """
-
-    def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
-        shape = (1, 3, 1, 1)
-        self._device, self._size = device, preprocessing.input_size
-        self._mean = torch.tensor(preprocessing.mean, device=device).reshape(shape)
-        self._std = torch.tensor(preprocessing.std, device=device).reshape(shape)
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map pixels (n, 3, h, w) to float32 of the input's size, channels last in memory."""
-        return self.views(pixels, "centre")[0]
-
-    def views(self, pixels: torch.Tensor, view: View) -> list[torch.Tensor]:
-        """Map pixels to each of the crops of a view, as `__call__` does to the middle."""
-        moved = pixels.to(self._device, non_blocking=True)
-        return [
-            ((crop.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-            for crop in crops(moved, self._size, view)
-        ]
-
-
-def casting(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the autocast of a precision: fp32 (none), bf16 or fp16."""
-    low = PRECISIONS[precision]
-    return torch.autocast(device.type, dtype=low) if low else nullcontext()
 
 
 def outputs(

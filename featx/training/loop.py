@@ -19,8 +19,8 @@ from featx.backbones import Preprocessing
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.heads import Heads, Task
+from featx.precision import casting
 from featx.training.augmentation import Augment
-from featx.training.inference import Normalise, casting
 from featx.training.order import epoch_batches, share
 from featx.training.processes import Processes
 from featx.training.schedule import RateSchedule, make_optimiser
@@ -29,6 +29,7 @@ from featx.training.stopping import Request, asked, interrupted
 from featx.training.task_losses import TaskLosses
 from featx.training.unlocking import training_mode
 from featx.training.validation import Images, Scores, validate
+from featx.views import Normalise
 
 if TYPE_CHECKING:
     from featx.training.stage_config import Stage

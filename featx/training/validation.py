@@ -11,11 +11,12 @@ from torch import nn
 from featx.devices import exact_arithmetic
 from featx.heads import Head, Heads, HeadSpec, Task
 from featx.training.data import TaskLabels
-from featx.training.inference import BATCH, Normalise, outputs
+from featx.training.inference import BATCH, outputs
 from featx.training.losses import Targets
 from featx.training.pixels import PixelStore
 from featx.training.processes import Processes
 from featx.training.task_losses import TaskLosses
+from featx.views import Normalise
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from featx import engine as engine_module
 from featx import extraction
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
@@ -370,10 +369,6 @@ def test_devices():
         assert resolve_device("auto").type == "cpu"
         with pytest.raises(FeatxError, match="no CUDA device here"):
             resolve_device("cuda")
-
-
-def test_precisions_are_known_to_torch():
-    assert set(engine_module.PRECISIONS.values()) == {None, torch.bfloat16, torch.float16}
 
 
 @pytest.mark.real
