@@ -3,13 +3,15 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TESTFLAGS ?=
+# two processes, a file's tests in one of them; TESTFLAGS= for one process
+TESTFLAGS ?= --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench lint format clean
 
 help:
 	@echo "make demo    the whole flow on made-up faces, to a report"
 	@echo "make test    the tests"
+	@echo "make bench   what is fast, against what: an hour, on a machine that does nothing else"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
 	@echo "make clean   remove .venv and caches"
@@ -27,6 +29,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTFLAGS)
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/page.py -o bench.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

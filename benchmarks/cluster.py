@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -32,6 +31,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
+from side_by_side import machine
 
 from featx.cluster import Resources, submissions
 from featx.cluster.job import Job
@@ -165,22 +165,12 @@ def slope(small: tuple[int, float], large: tuple[int, float]) -> float:
     return math.log(large[1] / small[1]) / math.log(large[0] / small[0])
 
 
-def machine() -> str:
-    """Return what the processor is, how many cores there are, and which Python."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
-    return f"{platform.machine()}, {os.cpu_count()} cores"
-
-
 @click.command(help=__doc__)
 @click.option("--folds", "counts", multiple=True, type=int, default=[10, 100, 1000, 10000])
 @click.option("--classes", default=0, help="Class probabilities of each image, as softmax has.")
 @click.option("--repeats", default=5, show_default=True)
 def main(counts: tuple[int, ...], classes: int, repeats: int) -> None:
-    click.echo(f"{machine()}, Python {platform.python_version()}")
-    click.echo(f"{classes} classes, {repeats} repeats\n")
+    click.echo(f"{machine()}; {classes} classes, {repeats} repeats\n")
     with tempfile.TemporaryDirectory() as name, made_up_slurm(Path(name)) as calls:
         prepared = {count: prepare(Path(name), calls, count, classes) for count in sorted(counts)}
         seconds: dict[int, dict[str, list[float]]] = {count: {} for count in prepared}

@@ -7,8 +7,8 @@ use the same network, precision, optimiser and batch, and take turns epoch by ep
 
     python benchmarks/finetune.py --network resnet50 --device cuda --precision bf16
 
-A line of JSON a network: images a second of both (medians), and the median, least and greatest of
-the turns' ratios: 1 where the stage costs nothing beyond the bare steps.
+A row a network: images a second of both (medians), and the median, least and greatest of the
+turns' ratios: 1 where the stage costs nothing beyond the bare steps.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 import click
 import torch
 from made_up import CLASSES, make_images
+from side_by_side import machine
 
 from featx.backbones import get_backbone
 from featx.devices import exact_arithmetic
@@ -158,7 +159,9 @@ def _cpu() -> str:
 @click.option("--batch-size", default=32, show_default=True)
 @click.option("--images", default=1024, show_default=True, help="An epoch; whole batches only.")
 @click.option("--turns", default=5, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also append the lines here.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also append JSON here, a line a row."
+)
 def main(
     networks: tuple[str, ...],
     device: str,
@@ -172,6 +175,11 @@ def main(
 ) -> None:
     if images % batch_size:
         raise click.UsageError("--images must be a multiple of --batch-size")
+    click.echo(
+        f"{machine()}; torch {torch.__version__}, {device}; {turns} turns; images a second\n"
+    )
+    click.echo("| network, precision, unlocked | stage | bare step | of bare |")
+    click.echo("| --- | ---: | ---: | ---: |")
     for network in networks:
         found = measure(
             network,
@@ -183,11 +191,13 @@ def main(
             unlock=unlock,
             batch_size=batch_size,
         )
-        line = json.dumps(found)
-        click.echo(line)
+        label = f"{network}, {precision}, {unlock}, batch {batch_size}"
+        both = f"{found['stage_images_per_second']:,} | {found['bare_images_per_second']:,}"
+        spread = f"{found['ratio_least']:.3f} to {found['ratio_greatest']:.3f}"
+        click.echo(f"| {label} | {both} | {found['ratio']:.3f} ({spread}) |")
         if output:
             with output.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

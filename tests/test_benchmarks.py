@@ -1,5 +1,6 @@
 """The benchmarks run, and report what they say that they do."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,7 +21,7 @@ def test_finetune(tmp_path):
     assert done.returncode == 0, done.stderr
     (line,) = (tmp_path / "lines.jsonl").read_text().splitlines()
     found = json.loads(line)
-    assert json.loads(done.stdout.splitlines()[-1]) == found
+    assert f"{found['ratio']:.3f} ({found['ratio_least']:.3f} to" in done.stdout.splitlines()[-1]
     assert found["ratio_least"] <= found["ratio"] <= found["ratio_greatest"]
     speeds = found["stage_images_per_second"] / found["bare_images_per_second"]
     assert found["ratio"] == pytest.approx(speeds, rel=0.5)
@@ -45,6 +47,11 @@ def test_cluster():
             ["--images", "40", "--units", "5", "--subjects", "6", "--sample", "2"],
             ["40 x 5, 6; 330 candidates"],
         ),
+        (
+            "softmax_folds",
+            ["--images", "40", "--units", "5", "--subjects", "4"],
+            ["40 x 5, 4"],
+        ),
     ],
 )
 def test_two_ways_are_told_with_their_ratio(name, options, rows):
@@ -58,3 +65,52 @@ def test_two_ways_are_told_with_their_ratio(name, options, rows):
         assert 0 < least <= median <= greatest
         quotient = float(theirs.replace(",", "")) / max(float(ours.replace(",", "")), 1e-3)
         assert quotient == pytest.approx(median, rel=0.6)
+
+
+def test_extraction():
+    command = [sys.executable, "benchmarks/extraction.py", "--network", "onet", "--images", "5"]
+    command += ["--batch-size", "2", "--turns", "2", "--device", "cpu", "--profile"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("| onet, fp32, batch 2")]
+    whole, bare, _, _, share = row.strip("| ").split(" | ")[1:]
+    median, least, greatest = map(float, re.findall(r"[\d.]+", share))
+    assert 0 < least <= median <= greatest
+    assert float(whole.replace(",", "")) / float(bare.replace(",", "")) == pytest.approx(
+        median, rel=0.5
+    )
+    assert "aten::" in done.stdout  # the profile
+
+
+def test_the_page_has_every_program_and_tells_of_one_that_fails(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    page = importlib.import_module("page")
+    named = {part.program for part in page.PARTS}
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert named == programs - {"page", "side_by_side", "made_up"}
+    for part in page.PARTS:  # options that the programs know
+        command = click_command(part.program)
+        for quick in (False, True):
+            command.make_context(part.program, part.command(quick)[1:])
+    monkeypatch.setattr(
+        page,
+        "PARTS",
+        (
+            page.Part(
+                "Well", "softmax_folds", quick="--images 30 --units 3 --subjects 3 --turns 1"
+            ),
+            page.Part("Ill", "exact_kernel", quick="--images 0 --turns 1"),
+        ),
+    )
+    out = tmp_path / "page.md"
+    done = CliRunner().invoke(page.main, ["--quick", "-o", str(out)])
+    assert done.exit_code == 1
+    told = out.read_text()
+    assert "| 30 x 3, 3 |" in told
+    assert (
+        "## Ill\n\n`python benchmarks/exact_kernel.py --images 0 --turns 1`\n\n**Failed:** " in told
+    )
+
+
+def click_command(program):
+    return importlib.import_module(program).main
