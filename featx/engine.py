@@ -10,6 +10,7 @@ import torch
 
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
+from featx.folding import fold
 from featx.layers import LayerReader, LayerRequest
 from featx.precision import casting
 from featx.views import Normalise
@@ -24,7 +25,7 @@ class Engine:
     Parameters
     ----------
     network : LoadedNetwork
-        It is moved to the device.
+        Its module, or a copy (see `featx.folding`), is moved to the device.
     requests : sequence of LayerRequest
         What to take, probed.
     device : torch.device
@@ -53,7 +54,7 @@ class Engine:
         self._requests = list(requests)
         self._step = batch_size
         self._normalise = Normalise(network.preprocessing, device)
-        module = network.module.to(
+        module = fold(network.module, {request.module for request in self._requests}).to(
             device=self._device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
