@@ -58,3 +58,23 @@ def test_two_ways_are_told_with_their_ratio(name, options, rows):
         assert 0 < least <= median <= greatest
         quotient = float(theirs.replace(",", "")) / max(float(ours.replace(",", "")), 1e-3)
         assert quotient == pytest.approx(median, rel=0.6)
+
+
+def told_by(name, *options):
+    """Return the rows of the table that a benchmark prints, each a list of cells."""
+    command = [sys.executable, f"benchmarks/{name}.py", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line]
+    assert all(len(cells) == len(rows[0]) for cells in rows)
+    return rows[2:]
+
+
+def test_writing():
+    few = ["--mebibytes", "1", "--rows", "400", "--units", "64", "--units", "512", "--turns", "1"]
+    rows = told_by("writing", *few, "--compression", "none", "--compression", "gzip")
+    assert [cells[:2] for cells in rows] == [
+        [f"400 x {units}", compression] for units in (64, 512) for compression in ("none", "gzip")
+    ]
+    assert all(float(seconds) > 0 for _, _, seconds, *_ in rows)
+    assert float(rows[2][-1]) > 1 > float(rows[3][-1])  # of half zeros
