@@ -78,3 +78,13 @@ def test_writing():
     ]
     assert all(float(seconds) > 0 for _, _, seconds, *_ in rows)
     assert float(rows[2][-1]) > 1 > float(rows[3][-1])  # of half zeros
+
+
+def test_memory():
+    few = ["--images", "20", "60", "--rows", "20", "60", "--batch", "8"]
+    rows = told_by("memory", *few)
+    assert [cells[:2] for cells in rows] == [["extract", "20 to 60"], ["flattened", "20 to 60"]]
+    for _, _, *cells in rows:
+        few, many, ratio, *together = (float(cell.replace(",", "")) for cell in cells)
+        assert ratio == pytest.approx(many / few, abs=0.02)
+        assert all(number > 0 for number in together)
