@@ -24,7 +24,7 @@ from featx.store.schema import Layer
 from featx.store.sink import Sink
 
 #: About so many bytes of rows, over all layers, are taken at a time; two such blocks are held.
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
