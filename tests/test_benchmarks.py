@@ -88,3 +88,23 @@ def test_memory():
         few, many, ratio, *together = (float(cell.replace(",", "")) for cell in cells)
         assert ratio == pytest.approx(many / few, abs=0.02)
         assert all(number > 0 for number in together)
+
+
+def test_compression():
+    rows = told_by("compression", "--rows", "16", "--turns", "1")
+    assert len(rows) == len({tuple(cells[:4]) for cells in rows}) >= 6 * 10
+    size = {(*cells[:2], cells[3]): float(cells[4]) for cells in rows}
+    for dtype in ("float32", "float16"):
+        sizes = {way: size[("flattened, 16 x 25,088", dtype, way)] for way in ("none", "gzip-1")}
+        assert sizes["gzip-1"] < sizes["none"] == 1
+
+
+def test_decoding():
+    rows = told_by(
+        "decoding", "--size", "112x112", "--size", "300x500", "--turns", "1", "--budget", "0.01"
+    )
+    assert [cells[0] for cells in rows] == sorted(cells[0] for cells in rows)
+    for _, way, speed, ratio, greatest, mean in rows:
+        assert float(speed.replace(",", "")) > 0
+        assert (float(ratio) == 1 and int(greatest) == 0) or way != "featx"
+        assert float(mean) < 10  # the same crop
