@@ -7,8 +7,11 @@ rows of the table name in turn, through a small network with random weights, wit
 process. `flattened` is `featx.store.FeaturesWriter` alone, given made-up rows of VGG-16's 25,088
 values, half of them zero. Each runs in a process of its own, with one thread a library and equal
 batches. The peak is that of the process (`os.wait4`'s resident size); the sum is with the processes
-that it starts, of the shares that Linux counts for each (PSS), seen ten times a second. The ratios
-are many over few: they should be at most 1.1.
+that it starts, of the shares that Linux counts for each (PSS), seen ten times a second, without
+mapped files: libraries are shared with whatever else runs. The ratios are many over few: they
+should be at most 1.1. Freed memory that malloc keeps for later counts too; `--give-back` makes it
+return all blocks from 64 KiB on (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_), to tell that
+from what the program holds.
 """
 
 from __future__ import annotations
@@ -66,10 +69,12 @@ def flattened(folder: Path, n: int, batch: int, network: str) -> None:
         writer.finish()
 
 
-def peaks(words: list[str]) -> tuple[int, int]:
+def peaks(words: list[str], give_back: bool) -> tuple[int, int]:
     """Run a command; return its peak, and that of the sum with its children, bytes."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    process = subprocess.Popen([sys.executable, *words], env=os.environ | threads)
+    added = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    if give_back:
+        added |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    process = subprocess.Popen([sys.executable, *words], env=os.environ | added)
     together = 0
     while True:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -94,11 +99,11 @@ def _family(process: int) -> list[int]:
 
 
 def _share(process: int) -> int:
-    """Return the memory of a process, that shared with others divided among them; 0 if it ended."""
+    """Return a process's memory, what it shares divided among the sharers; 0 if it ended."""
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        counted = [line.split() for line in lines if line.startswith(("Pss_Anon", "Pss_Shmem"))]
+        return sum(int(kibibytes) for _, kibibytes, _ in counted) * 1024
     return 0
 
 
@@ -107,6 +112,7 @@ def _share(process: int) -> int:
 @click.option("--rows", nargs=2, default=(1_000, 20_000), show_default=True, help="Of flattened.")
 @click.option("--batch", default=32, show_default=True, help="Rows at a time.")
 @click.option("--network", default="onet", show_default=True, help="Of extract.")
+@click.option("--give-back", is_flag=True, help="Of freed memory malloc keeps nothing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where files are written.")
 @click.option("--alone", type=(click.Choice(["extract", "flattened"]), int), hidden=True)
 def main(
@@ -114,6 +120,7 @@ def main(
     rows: tuple[int, int],
     batch: int,
     network: str,
+    give_back: bool,
     folder: Path | None,
     alone: tuple[str, int] | None,
 ) -> None:
@@ -130,7 +137,7 @@ def main(
         for n in sizes:
             with tempfile.TemporaryDirectory(dir=folder) as name:
                 words = [__file__, "--folder", name, "--batch", str(batch), "--network", network]
-                found.append(peaks([*words, "--alone", what, str(n)]))
+                found.append(peaks([*words, "--alone", what, str(n)], give_back))
         cells = [
             f"{few / 2**20:,.0f} | {many / 2**20:,.0f} | {many / few:.2f}"
             for few, many in zip(*found, strict=True)
