@@ -49,6 +49,23 @@ PARTS = (
         "--network onet --images 4 --turns 1",
     ),
     Part(
+        "Decoding",
+        "decoding",
+        quick="--size 112x112 --turns 1 --budget 0.01",
+    ),
+    Part(
+        "Memory as images grow",
+        "memory",
+        "--images 1000 100000 --rows 1000 20000",
+        "--images 20 40 --rows 20 40 --batch 8",
+    ),
+    Part(
+        "Writing a features file, against plain writes of the same bytes",
+        "writing",
+        quick="--mebibytes 1 --rows 400 --units 64 --turns 1",
+    ),
+    Part("Compression", "compression", quick="--rows 16 --turns 1"),
+    Part(
         "Nested leave-one-person-out, against refits of scikit-learn's KernelRidge",
         "exact_kernel",
         "--images 1002 --units 512 --subjects 82",

@@ -11,6 +11,7 @@ about 1e-5 in fp32).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -158,7 +159,7 @@ def run(
             writer.finish()
         seconds = time.monotonic() - start
     with FeaturesFile(path) as file:
-        counts = {str(k): int(n) for k, n in file.images["status"].value_counts().items()}
+        counts = dict(Counter(file.hdf5["status"].asstr()[:].tolist()).most_common())
     return Extraction(path, settled.layers, counts, images, seconds)
 
 

@@ -13,6 +13,16 @@ from click.testing import CliRunner
 ROOT = Path(__file__).parents[1]
 
 
+def told_by(name, *options):
+    """Return the rows of the table that a benchmark prints, each a list of cells."""
+    command = [sys.executable, f"benchmarks/{name}.py", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line]
+    assert all(len(cells) == len(rows[0]) for cells in rows)
+    return rows[2:]
+
+
 def test_finetune(tmp_path):
     command = [sys.executable, "benchmarks/finetune.py", "--images", "8", "--batch-size", "4"]
     command += ["--turns", "2", "--network", "onet", "--device", "cpu"]
@@ -68,18 +78,13 @@ def test_two_ways_are_told_with_their_ratio(name, options, rows):
 
 
 def test_extraction():
-    command = [sys.executable, "benchmarks/extraction.py", "--network", "onet", "--images", "5"]
-    command += ["--batch-size", "2", "--turns", "2", "--device", "cpu", "--profile"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    (row,) = [line for line in done.stdout.splitlines() if line.startswith("| onet, fp32, batch 2")]
-    whole, bare, _, _, share = row.strip("| ").split(" | ")[1:]
+    few = ["--network", "onet", "--images", "5", "--batch-size", "2", "--device", "cpu"]
+    ((label, whole, bare, _, _, share),) = told_by("extraction", *few, "--turns", "2")
+    assert label == "onet, fp32, batch 2"
     median, least, greatest = map(float, re.findall(r"[\d.]+", share))
     assert 0 < least <= median <= greatest
-    assert float(whole.replace(",", "")) / float(bare.replace(",", "")) == pytest.approx(
-        median, rel=0.5
-    )
-    assert "aten::" in done.stdout  # the profile
+    ratio = float(whole.replace(",", "")) / float(bare.replace(",", ""))
+    assert ratio == pytest.approx(median, rel=0.5)
 
 
 def test_the_page_has_every_program_and_tells_of_one_that_fails(tmp_path, monkeypatch):
@@ -114,3 +119,43 @@ def test_the_page_has_every_program_and_tells_of_one_that_fails(tmp_path, monkey
 
 def click_command(program):
     return importlib.import_module(program).main
+
+
+def test_writing():
+    few = ["--mebibytes", "1", "--rows", "400", "--units", "64", "--units", "512", "--turns", "1"]
+    rows = told_by("writing", *few, "--compression", "none", "--compression", "gzip")
+    assert [cells[:2] for cells in rows] == [
+        [f"400 x {units}", compression] for units in (64, 512) for compression in ("none", "gzip")
+    ]
+    assert all(float(seconds) > 0 for _, _, seconds, *_ in rows)
+    assert float(rows[2][-1]) > 1 > float(rows[3][-1])  # of half zeros
+
+
+def test_memory():
+    few = ["--images", "20", "60", "--rows", "20", "60", "--batch", "8"]
+    rows = told_by("memory", *few)
+    assert [cells[:2] for cells in rows] == [["extract", "20 to 60"], ["flattened", "20 to 60"]]
+    for _, _, *cells in rows:
+        few, many, ratio, *together = (float(cell.replace(",", "")) for cell in cells)
+        assert ratio == pytest.approx(many / few, abs=0.02)
+        assert all(number > 0 for number in together)
+
+
+def test_compression():
+    rows = told_by("compression", "--rows", "16", "--turns", "1")
+    assert len(rows) == len({tuple(cells[:4]) for cells in rows}) >= 6 * 10
+    size = {(*cells[:2], cells[3]): float(cells[4]) for cells in rows}
+    for dtype in ("float32", "float16"):
+        sizes = {way: size[("flattened, 16 x 25,088", dtype, way)] for way in ("none", "gzip-1")}
+        assert sizes["gzip-1"] < sizes["none"] == 1
+
+
+def test_decoding():
+    rows = told_by(
+        "decoding", "--size", "112x112", "--size", "300x500", "--turns", "1", "--budget", "0.01"
+    )
+    assert [cells[0] for cells in rows] == sorted(cells[0] for cells in rows)
+    for _, way, speed, ratio, greatest, mean in rows:
+        assert float(speed.replace(",", "")) > 0
+        assert (float(ratio) == 1 and int(greatest) == 0) or way != "featx"
+        assert float(mean) < 10  # the same crop

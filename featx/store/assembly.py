@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,16 @@ import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
-from featx.store import netcdf, schema
+from featx.store import deflate, netcdf, schema
 from featx.store.comparison import check_rows
+from featx.store.deflate import Chunk
 from featx.store.netcdf import CHUNK_ROWS
 from featx.store.records import Record
 from featx.store.schema import Layer
 from featx.store.sink import Sink
 
-#: About so many bytes of rows, over all layers, are held at a time.
-BLOCK_BYTES = 32 << 20
-
-#: The filters that a chunk has not gone through (HDF5's mask), and its bytes as stored.
-Chunk = tuple[int, bytes]
+#: About so many bytes of rows, over all layers, are taken at a time; two such blocks are held.
+BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -85,16 +81,20 @@ def assemble(
     """
     sink = Sink(path)
     try:
-        with h5py.File(sink, "w") as file, ThreadPoolExecutor(_threads()) as pool:
+        with h5py.File(sink, "w") as file, deflate.threads() as pool:
             _write_attributes(file, plan)
             netcdf.write_images(file, images)
             variables = netcdf.create_layers(file, len(images), layers, plan["dtype"], filters)
             hashers = {name: hashlib.sha256() for name in variables}
             start = 0
-            for block in blocks:
+            begun = (
+                (block, {name: _begin(variables[name], rows, pool) for name, rows in block.items()})
+                for block in blocks
+            )
+            for block, chunks in deflate.one_ahead(begun):
                 for name, rows in block.items():
-                    _write_rows(variables[name], start, rows, pool)
                     hashers[name].update(np.ascontiguousarray(rows.values).data)
+                    _write_rows(variables[name], start, rows.values, chunks[name])
                 start += len(next(iter(block.values())).values)
                 if sink.error is not None:
                     break
@@ -110,44 +110,33 @@ def assemble(
     check_rows(path, digests)
 
 
-def _threads() -> int:
-    """Return how many chunks to compress at a time: the processors that this process may use."""
-    return min(8, len(os.sched_getaffinity(0)))
-
-
-def _write_rows(variable: h5py.Dataset, start: int, rows: Rows, pool: ThreadPoolExecutor) -> None:
-    """Write whole chunks; gzip's are compressed here, in threads, for HDF5 has but one."""
+def _begin(variable: h5py.Dataset, rows: Rows, pool: Executor) -> Iterable[Chunk | None]:
+    """Return the chunks of a block as stored, None where HDF5 is to make it; threads begin."""
     values, size = rows.values, variable.chunks[0]
     firsts = range(0, len(values), size)
-    chunks: Iterable[Chunk | None] = rows.chunks or [None] * len(firsts)
-    if variable.compression == "gzip":
-        level = variable.compression_opts
+    chunks = rows.chunks or [None] * len(firsts)
+    if variable.compression != "gzip":
+        return chunks
+    level = variable.compression_opts
 
-        def packed(first: int, chunk: Chunk | None) -> Chunk:
-            return chunk or (0, _deflate(values[first : first + size], size, level))
+    def packed(first: int, chunk: Chunk | None) -> Chunk:
+        return chunk or (0, deflate.compress(values[first : first + size], size, level))
 
-        chunks = pool.map(packed, firsts, chunks)
-    for first, chunk in zip(firsts, chunks, strict=True):
+    return pool.map(packed, firsts, chunks)
+
+
+def _write_rows(
+    variable: h5py.Dataset, start: int, values: np.ndarray, chunks: Iterable[Chunk | None]
+) -> None:
+    """Write whole chunks."""
+    size = variable.chunks[0]
+    for first, chunk in zip(range(0, len(values), size), chunks, strict=True):
         if chunk is None:
-            variable[start + first : start + min(first + size, len(values))] = values[
-                first : first + size
-            ]
+            rows = values[first : first + size]
+            variable[start + first : start + first + len(rows)] = rows
         else:
             mask, stored = chunk
             variable.id.write_direct_chunk((start + first, 0), stored, mask)
-
-
-def _deflate(rows: np.ndarray, size: int, level: int) -> bytes:
-    """Compress a chunk of `size` rows as HDF5's deflate filter reads it.
-
-    At level 1 only runs are looked for: on activations that is faster than the default strategy
-    and smaller, for behind a ReLU zeros are all that repeats.
-    """
-    strategy = zlib.Z_RLE if level == 1 else zlib.Z_DEFAULT_STRATEGY
-    stream = zlib.compressobj(level, strategy=strategy)
-    parts = [stream.compress(np.ascontiguousarray(rows).data)]
-    missing = (size - len(rows)) * rows.shape[1] * rows.itemsize  # the last chunk is stored whole
-    return b"".join([*parts, stream.compress(bytes(missing)), stream.flush()])
 
 
 def _write_attributes(file: h5py.File, plan: dict[str, Any]) -> None:

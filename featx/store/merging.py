@@ -14,7 +14,8 @@ import numpy as np
 from featx.atomic import writing
 from featx.errors import FeatxError
 from featx.store import comparison, netcdf, schema
-from featx.store.assembly import Block, Chunk, Rows, assemble, block_rows
+from featx.store.assembly import Block, Rows, assemble, block_rows
+from featx.store.deflate import Chunk
 from featx.store.reader import FeaturesFile, open_features, reading
 from featx.store.shard_set import Member, ShardSet
 

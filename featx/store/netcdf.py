@@ -150,7 +150,7 @@ def read_compression(file: h5py.File, names: Iterable[str]) -> str:
     ValueError
         If in a way in which no features file is written.
     """
-    found = {_filters(file[name]) for name in names}
+    found = {stored_filters(file[name]) for name in names}
     names_of: dict[tuple[tuple[int, ...], ...], str]
     names_of = {(): "none", ((h5py.h5z.FILTER_LZF,),): "lzf"}
     names_of |= {((h5py.h5z.FILTER_DEFLATE, level),): f"gzip-{level}" for level in range(1, 10)}
@@ -159,7 +159,7 @@ def read_compression(file: h5py.File, names: Iterable[str]) -> str:
     return names_of[found.pop()]
 
 
-def _filters(variable: h5py.Dataset) -> tuple[tuple[int, ...], ...]:
+def stored_filters(variable: h5py.Dataset) -> tuple[tuple[int, ...], ...]:
     """Return the numbers of the HDF5 filters of a variable; deflate's with its level."""
     plan = variable.id.get_create_plist()
     found = [plan.get_filter(number) for number in range(plan.get_nfilters())]

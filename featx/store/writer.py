@@ -91,6 +91,7 @@ class FeaturesWriter:
         self.complete = False
         self._filters = schema.filters(compression)
         self._images = schema.image_columns(table)
+        self._outcome = {name: self._images[name].tolist() for name in ("status", "reason")}
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._resume = resume
         provenance = schema.plain(provenance)
@@ -176,10 +177,8 @@ class FeaturesWriter:
 
     def _note(self, status: Sequence[str], reason: Sequence[str]) -> None:
         rows = slice(self.rows_done, self.rows_done + len(status))
-        for column, texts in (("status", status), ("reason", reason)):
-            values = self._images[column].to_numpy(copy=True)
-            values[rows] = texts
-            self._images[column] = values
+        self._outcome["status"][rows] = status
+        self._outcome["reason"][rows] = reason
         self.rows_done = rows.stop
 
     def append(
@@ -240,7 +239,8 @@ class FeaturesWriter:
         try:
             layers = list(self.layers.values())
             blocks = assembly.regrouped(journal.records(), layers, self._dtype.name)
-            assembly.assemble(building, self._plan, self._images, layers, self._filters, blocks)
+            images = self._images.assign(**self._outcome)
+            assembly.assemble(building, self._plan, images, layers, self._filters, blocks)
             if self.path.exists():
                 raise FeatxError(
                     f"{self.path} was made by another run meanwhile; {self.partial} holds this one"
@@ -292,7 +292,7 @@ class FeaturesWriter:
     def _texts(self, column: str, rows: slice, given: Sequence[str] | None) -> list[str]:
         """Return the outcome as given, or else as the image table has it."""
         if given is None:
-            return self._images[column].to_numpy()[rows].tolist()
+            return self._outcome[column][rows]
         if len(given) != rows.stop - rows.start:
             raise ValueError(f"{rows.stop - rows.start} rows, but {len(given)} of {column}")
         return [schema.clean_text(str(text)) for text in given]

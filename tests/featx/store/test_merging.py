@@ -22,7 +22,17 @@ from hypothesis import strategies as st
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.shards import Shard, cut
-from featx.store import FeaturesFile, FeaturesWriter, Layer, assembly, merging, schema, writer
+from featx.store import (
+    FeaturesFile,
+    FeaturesWriter,
+    Layer,
+    assembly,
+    comparison,
+    deflate,
+    merging,
+    schema,
+    writer,
+)
 from featx.store.merging import merge
 from featx.store.shard_set import read_shards
 from tests.featx.file_contents import contents
@@ -116,7 +126,7 @@ def test_chunks_are_copied_as_they_are_where_cuts_allow(
 ) -> None:
     paths = write_shards(tmp_path, 200, cut(200, 3))  # at multiples of 16
     write(tmp_path / "single.h5", 200)
-    monkeypatch.setattr(assembly, "_deflate", lambda *args: pytest.fail("compressed again"))
+    monkeypatch.setattr(deflate, "compress", lambda *args: pytest.fail("compressed again"))
     merge(read_shards(paths), tmp_path / "merged.h5")
     assert contents(tmp_path / "merged.h5") == contents(tmp_path / "single.h5")
 
@@ -179,6 +189,7 @@ def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(comparison, "_BLOCK_BYTES", 1 << 20)
     layers = [Layer("flattened", 4096, (64, 8, 8))]
     peaks = []
     for n in (512, 2048):  # 8 and 32 MiB

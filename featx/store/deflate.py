@@ -1,0 +1,68 @@
+"""gzip's chunks, compressed and restored in threads: HDF5 does one at a time.
+
+What is stored is what HDF5's own deflate filter reads, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+#: The filters that a chunk has not gone through (HDF5's mask), and its bytes as stored.
+Chunk = tuple[int, bytes]
+
+
+def threads() -> ThreadPoolExecutor:
+    """Return as many threads as there are processors that this process may use, at most 8."""
+    return ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0))))
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, each when the next one has been asked for: threads are at work on that."""
+    iterator = iter(items)
+    for former in iterator:
+        for item in iterator:
+            yield former
+            former = item
+        yield former
+
+
+def compress(rows: np.ndarray, size: int, level: int) -> bytes:
+    """Compress a chunk of `size` rows as HDF5's deflate filter reads it.
+
+    At level 1 only runs are looked for: on activations that is faster than the default strategy
+    and smaller, for behind a ReLU zeros are all that repeats.
+    """
+    strategy = zlib.Z_RLE if level == 1 else zlib.Z_DEFAULT_STRATEGY
+    stream = zlib.compressobj(level, strategy=strategy)
+    parts = [stream.compress(np.ascontiguousarray(rows).data)]
+    missing = (size - len(rows)) * rows.shape[1] * rows.itemsize  # the last chunk is stored whole
+    return b"".join([*parts, stream.compress(bytes(missing)), stream.flush()])
+
+
+def restore(stored: Chunk, size: int) -> bytes:
+    """Return the bytes of a chunk, which are `size` ones.
+
+    Raises
+    ------
+    OSError
+        Where HDF5's filter would fail, or the size is another.
+    """
+    mask, data = stored
+    if mask:  # it was stored without the filter
+        return data
+    stream = zlib.decompressobj()
+    try:
+        restored = stream.decompress(data, size + 1)
+    except zlib.error as error:
+        raise OSError(f"a chunk cannot be decompressed: {error}") from None
+    if not stream.eof or len(restored) != size:
+        raise OSError("a chunk has another size than its variable says")
+    return restored

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from featx.errors import FeatxError
+from featx.store import Layer, comparison, deflate
+from featx.store.netcdf import create_layers
+
+from .conftest import make_rows
+
+Write = Callable[..., Path]
+
+
+def test_items_come_in_order_once_the_next_is_made() -> None:
+    made: list[int] = []
+
+    def items(n: int) -> Any:
+        for item in range(n):
+            made.append(item)
+            yield item
+
+    ahead = deflate.one_ahead(items(3))
+    assert [(item, len(made)) for item in ahead] == [(0, 2), (1, 3), (2, 3)]
+    assert list(deflate.one_ahead(items(1))) == [0]
+    assert list(deflate.one_ahead(items(0))) == []
+
+
+@pytest.mark.parametrize("level", [1, 4])
+def test_hdf5_reads_chunks_as_it_reads_its_own(tmp_path: Path, level: int) -> None:
+    """The last chunk is not full."""
+    rows = make_rows(40)["flattened"]
+    layer, filters = Layer("layer", 24, (24,)), {"compression": "gzip", "compression_opts": level}
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["image"] = np.arange(40)
+        file["image"].make_scale()
+        (variable,) = create_layers(file, 40, [layer], "float32", filters).values()
+        own = file.create_dataset("own", data=rows, chunks=variable.chunks, **filters)
+        for first in range(0, 40, 16):
+            chunk = deflate.compress(rows[first : first + 16], 16, level)
+            variable.id.write_direct_chunk((first, 0), chunk)
+            theirs = own.id.read_direct_chunk((first, 0))
+            size = 16 * 24 * 4
+            assert deflate.restore((0, chunk), size) == deflate.restore(theirs, size)
+        np.testing.assert_array_equal(variable[:], own[:])
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_files_do_not_depend_on_the_number_of_threads(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    rows, names = make_rows(100), ("gap", "flattened", "softmax")
+
+    def stored(path: Path) -> list[Any]:
+        with h5py.File(path) as file:
+            for name in names:
+                np.testing.assert_array_equal(file[name][:], rows[name])
+            return [
+                file[name].id.read_direct_chunk((first, 0))
+                for name in names
+                for first in range(0, 100, 16)
+            ]
+
+    here = stored(write(100, name="here.h5"))
+    monkeypatch.setattr(deflate, "threads", lambda: ThreadPoolExecutor(count))
+    monkeypatch.setattr("featx.store.assembly.BLOCK_BYTES", 32 * 4 * (8 + 24 + 3))
+    assert stored(write(100, name="there.h5")) == here
+
+
+LAYOUTS: list[dict[str, Any]] = [
+    {"chunks": (16, 24), "compression": "gzip", "compression_opts": 1},
+    {"chunks": (16, 24), "compression": "gzip", "compression_opts": 9},
+    {"chunks": (7, 24), "compression": "gzip"},
+    {"chunks": (16, 24), "compression": "gzip", "shuffle": True},
+    {"chunks": (16, 24), "compression": "gzip", "fletcher32": True},
+    {"chunks": (16, 5), "compression": "gzip"},
+    {"chunks": (16, 24), "compression": "lzf"},
+    {"chunks": (16, 24)},
+    {},
+]
+
+
+@pytest.mark.parametrize("block", [1, 5000, 1 << 20])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_are_hashed_as_hdf5_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any], block: int
+) -> None:
+    """However the file was repacked."""
+    monkeypatch.setattr(comparison, "_BLOCK_BYTES", block)
+    rows = make_rows(100)["flattened"]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        variable = file.create_dataset("layer", data=rows, **layout)
+        if "compression_opts" in layout:
+            variable.id.write_direct_chunk((32, 0), rows[32:48].tobytes(), 1)  # not compressed
+        assert comparison.hash_rows(variable) == hashlib.sha256(variable[:].tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda chunk: chunk[:-1], lambda chunk: chunk[:-1] + b"?", lambda chunk: b"?" * 9]
+)
+def test_a_chunk_that_hdf5_cannot_restore_is_told(
+    write: Write, harm: Callable[[bytes], bytes]
+) -> None:
+    path = write()
+    with h5py.File(path, "r+") as file:
+        _, chunk = file["gap"].id.read_direct_chunk((16, 0))
+        file["gap"].id.write_direct_chunk((16, 0), harm(chunk))
+        with pytest.raises(OSError, match="filter"):
+            file["gap"][:]
+    with pytest.raises(FeatxError, match="is damaged: a chunk"):
+        comparison.check_rows(path)
+
+
+def test_a_chunk_of_another_size_is_refused() -> None:
+    chunk = deflate.compress(np.zeros((4, 4), np.float32), 4, 1)
+    assert deflate.restore((0, chunk), 64) == bytes(64)
+    for size in (63, 65):
+        with pytest.raises(OSError, match="another size"):
+            deflate.restore((0, chunk), size)
