@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 REFUSED = 3
-NOTHING_TRAINED = ("No models were trained successfully", "AutoGluon did not successfully train")
+NOTHING_TRAINED = ("No models were trained successfully", "Not enough time left to train models")
 
 
 def flaml(data, budget, jobs, seed):
@@ -60,7 +60,7 @@ def autogluon(data, budget, jobs, preset="medium_quality"):
         "age",
         problem_type="regression",
         eval_metric="mean_absolute_error",
-        path=os.path.join(os.environ["TMPDIR"], "models"),
+        path=os.environ["TMPDIR"] + "/models",
         verbosity=0,
     )
     started = time.perf_counter()
