@@ -8,15 +8,16 @@ number of folds. `alone` is what it takes where only one fold is wanted: `fit` o
 `predict`. The peers do a seeded sample of the folds, each told to keep a person's images together
 where it validates:
 
-- auto-sklearn 0.15 as featx has it, its default search space;
+- auto-sklearn 0.15 as featx has it, in its default search space and in the fast one;
 - FLAML as it comes, with `split_type="group"`;
-- AutoGluon (tabular) as it comes, with `validation_structure={"group_on": ...}`; without its neural
-  networks, which need torch, and `autogluon-best` with the preset `best_quality`.
+- AutoGluon (tabular) as it comes, and with the preset `best_quality` without the choice whether to
+  stack, which needs ray; with `validation_structure={"group_on": ...}`, and without its neural
+  networks, which need torch.
 
-auto-sklearn's budget is an option; the others' are the seconds that exact-kernel took a fold (or,
-where a fold fails for want of time, the first doubling of it with which it succeeds) and 100 times
-these. Wall time of a peer is its fit (and but for auto-sklearn its predictions), as its process
-measures it, after imports; failed attempts do not count. So every doubt is in the peers' favour.
+auto-sklearn's budget is an option; the others' are the seconds that exact-kernel took a fold, and
+100 times these. A budget in which a tool trains no model is doubled, for this fold and those that
+follow, until it does. Wall time is fit and predict (of auto-sklearn search and refit) as the peer's
+process measures it, after imports; attempts that failed do not count.
 
 Without --features there are 1,002 made-up images of 512 units, 82 people; ages follow nonlinearly
 from six latent numbers, with noise and an offset a person.
@@ -24,6 +25,7 @@ from six latent numbers, with noise and an offset a person.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -43,6 +45,7 @@ from peers import environments
 from side_by_side import machine
 from threadpoolctl import threadpool_limits
 
+from featx.cluster.local import available_cores
 from featx.errors import FeatxError
 from regress.data import load_layer
 from regress.protocols import Fold, plan_folds
@@ -52,6 +55,8 @@ from regress.regressors.exact_kernel import ExactKernelRegressor
 
 WORKER = Path(__file__).parent / "peers" / "worker.py"
 REFUSED = 3  # as in worker.py
+LONGEST = 3600.0  # s; no budget is doubled beyond
+SPACES = {"auto-sklearn": "default", "auto-sklearn-fast": "fast"}
 PEERS = {"flaml": "flaml", "autogluon": "autogluon", "autogluon-best": "autogluon"}
 HEADER = (
     "| method | budget a fold, s | folds | MAE, years | wall, s a fold | times exact-kernel's |\n"
@@ -70,13 +75,8 @@ class Problem:
 
     def parts(self, fold: Fold) -> dict[str, np.ndarray]:
         """Return what a method is given of a fold."""
-        train = fold.train
-        return {
-            "X_train": self.X[train],
-            "y_train": self.y[train],
-            "groups": self.groups[train],
-            "X_test": self.X[fold.test],
-        }
+        X, y, groups = (values[fold.train] for values in (self.X, self.y, self.groups))
+        return {"X_train": X, "y_train": y, "groups": groups, "X_test": self.X[fold.test]}
 
 
 @dataclass
@@ -100,9 +100,7 @@ class Row:
         )
 
 
-def made_up(
-    seed: int, images: int = 1002, units: int = 512, people: int = 82
-) -> tuple[pd.DataFrame, np.ndarray]:
+def made_up(seed: int, images: int, units: int, people: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Return a table of images with ages (years), and features (float32) they follow from."""
     rng = np.random.default_rng(seed)
     who = np.sort(np.concatenate([np.arange(people), rng.integers(people, size=images - people)]))
@@ -127,9 +125,8 @@ def pose(images: pd.DataFrame, X: np.ndarray) -> Problem:
 def exact_kernel(problem: Problem, sample: Sequence[Fold]) -> tuple[list[Row], float]:
     """Return exact-kernel's rows, and its seconds a fold where all are done at once."""
     start = time.perf_counter()
-    predicted, _ = ExactKernelRegressor().cross_val_predict_groups(
-        problem.X, problem.y, problem.groups
-    )
+    model = ExactKernelRegressor()
+    predicted, _ = model.cross_val_predict_groups(problem.X, problem.y, problem.groups)
     share = (time.perf_counter() - start) / len(problem.folds)
     errors = np.abs(predicted - problem.y)
     rows = [
@@ -147,15 +144,29 @@ def exact_kernel(problem: Problem, sample: Sequence[Fold]) -> tuple[list[Row], f
     return [*rows, alone], share
 
 
-def auto_sklearn(part: dict[str, np.ndarray], budget: float, jobs: int, seed: int) -> tuple:
-    """Fit and predict a fold; return the predictions and the seconds of search and refit."""
-    model = AutoSklearnRegressor(budget, run_time_limit=budget, n_jobs=jobs, random_state=seed)
-    model.fit(part["X_train"], part["y_train"], part["groups"])
-    return model.predict(part["X_test"]), model.statistics_["seconds"]
+def auto_sklearn(space: str) -> Callable:
+    """Return a function that fits and predicts a fold; None where time was too short."""
+
+    def ask(part: dict[str, np.ndarray], budget: float, jobs: int, seed: int) -> tuple | None:
+        model = AutoSklearnRegressor(
+            budget, run_time_limit=budget, search_space=space, n_jobs=jobs, random_state=seed
+        )
+        try:
+            model.fit(part["X_train"], part["y_train"], part["groups"])
+        except FeatxError as error:
+            if f"within {budget:g} s" not in str(error):
+                raise
+            return None
+        told = {k: model.statistics_[k] for k in ("runs", "success", "predicts_the_mean")}
+        seconds = model.statistics_["seconds"]
+        click.echo(f"auto-sklearn, {space}: {told}, {seconds:.2f} s", err=True)
+        return model.predict(part["X_test"]), seconds
+
+    return ask
 
 
 def peer(name: str, python: Path) -> Callable:
-    """Return a function like `auto_sklearn` that asks a peer; None where time was too short."""
+    """Return a function like that of `auto_sklearn`, which asks a peer."""
 
     def ask(part: dict[str, np.ndarray], budget: float, jobs: int, seed: int) -> tuple | None:
         with tempfile.TemporaryDirectory() as folder:
@@ -164,19 +175,16 @@ def peer(name: str, python: Path) -> Callable:
             kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
             variables = {**kept, "TMPDIR": folder, "OMP_NUM_THREADS": str(jobs)}
             command = [str(word) for word in (python, "-I", WORKER, name, source, target)]
+            streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
             process = subprocess.Popen(
-                command,
-                env=variables,
-                cwd=folder,
-                text=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
+                command, env=variables, cwd=folder, start_new_session=True, **streams
             )
             try:
                 words = process.communicate(timeout=1200 + 10 * budget)[1]
             finally:
-                _end(process)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and all that it started
+                process.wait()
             if process.returncode == REFUSED:
                 return None
             if process.returncode:
@@ -189,15 +197,6 @@ def peer(name: str, python: Path) -> Callable:
     return ask
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Kill what a worker may have left running, its whole session."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
 def measure(
     ask: Callable, row: Row, problem: Problem, sample: Sequence[Fold], budget: float, **given: int
 ) -> Row:
@@ -207,6 +206,8 @@ def measure(
         while (found := ask(part, budget, **given)) is None:
             click.echo(f"{row.method}: {budget:.2f} s are too few, doubled", err=True)
             budget *= 2
+            if budget > LONGEST:
+                raise FeatxError(f"no model within {budget / 2:.0f} s, in fold {fold.name}")
         predicted, seconds = found
         if predicted.shape != fold.test.shape or not np.isfinite(predicted).all():
             raise FeatxError(f"{row.method}, fold {fold.name}: no valid predictions")
@@ -224,12 +225,12 @@ def measure(
     "--method",
     "methods",
     multiple=True,
-    type=click.Choice(["exact-kernel", "auto-sklearn", *PEERS]),
+    type=click.Choice(["exact-kernel", *SPACES, *PEERS]),
     help="Measure these only; exact-kernel always is.  [default: all]",
 )
 @click.option("--auto-sklearn-budget", default=60.0, show_default=True, help="Seconds a fold.")
 @click.option("--budget", "budgets", multiple=True, type=float, help="Of FLAML and AutoGluon.")
-@click.option("--jobs", default=len(os.sched_getaffinity(0)), help="Cores.  [default: all]")
+@click.option("--jobs", default=available_cores(), help="Cores.  [default: all]")
 @click.option("--seed", default=0, show_default=True, help="Of data, sample and peers.")
 @click.option("--images", default=1002, show_default=True, help="Made up.")
 @click.option("--units", default=512, show_default=True, help="Made up.")
@@ -243,9 +244,7 @@ def main(
     budgets: tuple[float, ...],
     jobs: int,
     seed: int,
-    images: int,
-    units: int,
-    people: int,
+    **sizes: int,
 ) -> None:
     if features and not layer:
         raise click.UsageError("give --layer with --features")
@@ -253,16 +252,16 @@ def main(
         data = load_layer(features, layer)
         problem, label = pose(data.images, data.X), f"{Path(features).name}, layer {layer}"
     else:
-        problem, label = pose(*made_up(seed, images, units, people)), "made-up features"
+        problem, label = pose(*made_up(seed, **sizes)), "made-up features"
     everyone = len(problem.folds)
     chosen = np.random.default_rng(seed).choice(everyone, min(folds, everyone), replace=False)
     sample = [problem.folds[i] for i in np.sort(chosen)]
-    wanted = [name for name in ("auto-sklearn", *PEERS) if name in methods or not methods]
+    wanted = [name for name in (*SPACES, *PEERS) if name in methods or not methods]
     pythons = {name: environments.ensure(PEERS[name]) for name in wanted if name in PEERS}
 
     rows, columns = problem.X.shape
     used = [f"scikit-learn {version('scikit-learn')}, numpy {version('numpy')}"]
-    used += [f"auto-sklearn {VERSION}"] if "auto-sklearn" in wanted else []
+    used += [f"auto-sklearn {VERSION}"] if set(wanted) & set(SPACES) else []
     used += sorted({environments.pinned(PEERS[name]) for name in pythons})
     click.echo(
         f"{label}: {rows:,} x {columns:,}, {everyone} people; {machine()}, {jobs} of them used; "
@@ -272,9 +271,8 @@ def main(
         exact, share = exact_kernel(problem, sample)
     for row in exact:
         click.echo(row.cells(share))
-    tasks = (
-        [("auto-sklearn", auto_sklearn, auto_sklearn_budget)] if "auto-sklearn" in wanted else []
-    )
+    asked = [name for name in wanted if name in SPACES]
+    tasks = [(name, auto_sklearn(SPACES[name]), auto_sklearn_budget) for name in asked]
     for name, python in pythons.items():
         tasks += [(name, peer(name, python), b) for b in budgets or (share, 100 * share)]
     failed = False
@@ -282,7 +280,7 @@ def main(
         try:
             row = measure(ask, Row(name), problem, sample, budget, jobs=jobs, seed=seed)
             click.echo(row.cells(share))
-        except FeatxError as error:  # the other methods' hours must not be lost
+        except (FeatxError, subprocess.TimeoutExpired) as error:  # the others' hours count
             click.echo(f"{name} at {budget:g} s: {error}", err=True)
             failed = True
     raise SystemExit(failed)

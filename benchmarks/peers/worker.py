@@ -55,6 +55,7 @@ def autogluon(data, budget, jobs, preset="medium_quality"):
     train = train.assign(age=data["y_train"], subject=data["groups"])
     test = test.assign(subject="nobody")
     given = {"time_limit": budget, "presets": preset}
+    given["dynamic_stacking"] = False  # what decides whether to stack wants ray
     given["validation_structure"] = {"group_on": "subject"}
     predictor = TabularPredictor(
         "age",
@@ -62,6 +63,7 @@ def autogluon(data, budget, jobs, preset="medium_quality"):
         eval_metric="mean_absolute_error",
         path=os.environ["TMPDIR"] + "/models",
         verbosity=0,
+        learner_kwargs={"ignored_columns": ["subject"]},  # it splits by them, and learns not
     )
     started = time.perf_counter()
     try:
