@@ -11,9 +11,10 @@ computes in fp32, so that is what featx' bf16 is held against.
 
 Images a second are those of the extraction: reading, network and writing, without start-up and
 loading the weights, which the whole process' seconds hold too; the ratio is featx' over
-thingsvision's. Peaks are of host memory (see peers/whole_process.py). The difference is the largest
-of any value, relative to the largest value of its image in that layer. In fp32 the ratio should be
-at least 1.5, in bf16, on a processor that has it, at least 3, with less memory.
+thingsvision's. Peaks are of host memory (see peers/whole_process.py); thingsvision's hold
+TensorFlow, which it imports whatever the network. The difference is the largest of any value,
+relative to the largest value of its image in that layer. In fp32 the ratio should be at least 1.5,
+in bf16, on a processor that has it, at least 3, with less memory.
 
 thingsvision gets an environment of its own in the user's cache (peers/thingsvision.txt); that needs
 Python 3.11 and, once, a package index.
