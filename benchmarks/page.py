@@ -49,6 +49,12 @@ PARTS = (
         "--network onet --images 4 --turns 1",
     ),
     Part(
+        "Extraction, against thingsvision",
+        "thingsvision_peer",
+        "--images 64 --turns 2",
+        "--only featx --case resnet50:gap --batch-size 2 --images 2 --turns 1",
+    ),
+    Part(
         "Decoding",
         "decoding",
         quick="--size 112x112 --turns 1 --budget 0.01",
@@ -70,6 +76,12 @@ PARTS = (
         "exact_kernel",
         "--images 1002 --units 512 --subjects 82",
         "--images 40 --units 5 --subjects 6 --sample 2 --turns 1",
+    ),
+    Part(
+        "exact-kernel, against AutoML",
+        "automl_peers",
+        "--folds 6",
+        "--method exact-kernel --folds 2 --images 40 --units 5 --people 5",
     ),
     Part(
         "Softmax heads under leave-one-person-out, folds side by side",

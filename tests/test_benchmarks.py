@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,63 @@ def test_decoding():
         assert float(speed.replace(",", "")) > 0
         assert (float(ratio) == 1 and int(greatest) == 0) or way != "featx"
         assert float(mean) < 10  # the same crop
+
+
+#: What an independent peer does: torchvision's network as it is, hooked, over its own decoding.
+HOOKED = """
+import json, pathlib, sys, time
+import numpy, torch, torchvision
+task = json.loads(pathlib.Path(sys.argv[1]).read_text())
+network = torchvision.models.get_model(task["network"]).eval()
+network.load_state_dict(torch.load(task["weights"]))
+start = time.perf_counter()
+files = [pathlib.Path(task["folder"]) / name for name in task["files"]]
+pixels = torch.stack([torchvision.io.decode_image(str(file)) for file in files]) / 255
+mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
+for name in task["layers"].values():
+    folder = pathlib.Path(task["out"]) / name
+    folder.mkdir()
+    keep = lambda _, __, out: numpy.save(folder / f"features_0-{len(files)}.npy", out.flatten(1))
+    handle = network.get_submodule(name).register_forward_hook(keep)
+    with torch.inference_mode():
+        network((pixels - mean) / std)
+    handle.remove()
+seconds = time.perf_counter() - start
+told = {"seconds": seconds, "torch": torch.__version__, "threads": torch.get_num_threads()}
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize("peer", [True, False])
+def test_thingsvision_peer(tmp_path, peer):
+    command = [
+        sys.executable,
+        "benchmarks/thingsvision_peer.py",
+        "--case",
+        "resnet50:gap+flattened",
+    ]
+    command += ["--images", "3", "--batch-size", "2", "--turns", "1", "--threads", "1"]
+    if peer:
+        (tmp_path / "hooked.py").write_text(HOOKED)
+        command += ["--peer", shlex.join([sys.executable, str(tmp_path / "hooked.py")])]
+    else:
+        command += ["--only", "featx", "--precision", "fp32"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    heading, _, *rows = [
+        dict(enumerate(line.strip("| ").split(" | ")))
+        for line in done.stdout.splitlines()
+        if line.startswith("|")
+    ]
+    told = [dict(zip(heading.values(), row.values(), strict=True)) for row in rows]
+    assert [row["precision"] for row in told] == (["fp32", "bf16"] if peer else ["fp32"])
+    for row in told:
+        assert row["layers"] == "gap, flattened"
+        assert float(row["featx images/s"]) > 0
+        assert float(row["featx MiB"].replace(",", "")) > 100  # torch itself
+        if not peer:
+            assert row["ratio"] == row["difference"] == row["thingsvision MiB"] == "-"
+            continue
+        speeds = float(row["featx images/s"]) / float(row["thingsvision images/s"])
+        assert float(row["ratio"].split()[0]) == pytest.approx(speeds, rel=0.05, abs=0.02)
+        assert 0 < float(row["difference"]) < (1e-4 if row["precision"] == "fp32" else 0.1)
