@@ -9,8 +9,10 @@ take turns in one process. "Of bare" is the speed of the whole as a part of the 
 everything but the network is free.
 
 Two parts of the whole run alone in the same turns, to show which is the wall where it isn't the
-network: decoding with as many processes, and writing the features file from arrays in memory.
-Weights and images are random, from a seed.
+network: decoding with as many processes, and writing the features file from arrays in memory. "Of
+the limit" is the speed of the whole as a part of what these leave possible: on a GPU that of the
+slowest part; on a CPU all parts share the cores, so their seconds add up (the network takes all
+cores, decoding those of its processes, writing one). Weights and images are random, from a seed.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from made_up import make_images
 from side_by_side import machine
 
 from featx import extraction
+from featx.cluster import available_cores
 from featx.devices import describe_device, exact_arithmetic
 from featx.extraction import Plan
 from featx.images import MAX_PIXELS
@@ -105,13 +108,22 @@ def measure(plan: Plan, out: Path, turns: int) -> dict[str, list[float]]:
     return {name: seconds[1:] for name, seconds in taken.items()}
 
 
-def row(label: str, images: int, taken: dict[str, list[float]]) -> str:
-    """Return a line of the table: images a second of whole and parts, and the ratio."""
-    rates = [f"{images / statistics.median(taken[name]):,.1f}" for name in PARTS]
-    pairs = zip(taken["forward"], taken["whole"], strict=True)
-    shares = sorted(bare / ours for bare, ours in pairs)
-    share = f"{statistics.median(shares):.3f} ({shares[0]:.3f} to {shares[-1]:.3f})"
-    return f"| {label} | {' | '.join(rates)} | {share} |"
+def limit(plan: Plan, taken: dict[str, list[float]], cores: int) -> list[float]:
+    """Return the seconds below which the whole cannot come, turn by turn."""
+    turns = zip(taken["forward"], taken["decode"], taken["write"], strict=True)
+    if plan.device.type != "cpu":
+        return [max(seconds) for seconds in turns]
+    processes = max(1, plan.workers)
+    return [forward + (processes * decode + write) / cores for forward, decode, write in turns]
+
+
+def row(label: str, images: int, taken: dict[str, list[float]], least: list[float]) -> str:
+    """Return a line of the table: images a second of whole and parts, and the ratios."""
+    cells = [f"{images / statistics.median(taken[name]):,.1f}" for name in PARTS]
+    for bound in (taken["forward"], least):
+        shares = sorted(seconds / own for seconds, own in zip(bound, taken["whole"], strict=True))
+        cells.append(f"{statistics.median(shares):.3f} ({shares[0]:.3f} to {shares[-1]:.3f})")
+    return f"| {label} | {' | '.join(cells)} |"
 
 
 def profile(plan: Plan, out: Path) -> str:
@@ -170,10 +182,13 @@ def main(
                         f"{images} JPEGs of {side} x {side}, {', '.join(layers)}; ", nl=False
                     )
                     click.echo(f"{turns} turns; images a second\n")
-                    click.echo("| network | whole | bare | decoding | writing | of bare |")
-                    click.echo("| --- | ---: | ---: | ---: | ---: | ---: |")
+                    click.echo(
+                        "| network | whole | bare | decoding | writing | of bare | of the limit |"
+                    )
+                    click.echo("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
                 label = f"{network}, {precision}, batch {plan.batch_size}"
-                click.echo(row(label, images, measure(plan, folder / "out.h5", turns)))
+                taken = measure(plan, folder / "out.h5", turns)
+                click.echo(row(label, images, taken, limit(plan, taken, available_cores())))
                 profiles.append((label, profile(plan, folder / "out.h5") if profiled else ""))
     for label, told in profiles:
         if told:

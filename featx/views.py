@@ -64,6 +64,8 @@ class Normalise:
         """Map pixels to each of the crops of a view, as `__call__` does to the middle."""
         moved = pixels.to(self._device, non_blocking=True)
         return [
-            ((crop.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            crop.to(torch.float32, copy=True, memory_format=torch.channels_last)
+            .sub_(self._mean)
+            .div_(self._std)
             for crop in crops(moved, self._size, view)
         ]

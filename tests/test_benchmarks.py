@@ -117,10 +117,11 @@ def test_two_ways_are_told_with_their_ratio(name, options, rows):
 
 def test_extraction():
     few = ["--network", "onet", "--images", "5", "--batch-size", "2", "--device", "cpu"]
-    ((label, whole, bare, _, _, share),) = told_by("extraction", *few, "--turns", "2")
+    ((label, whole, bare, _, _, share, of_limit),) = told_by("extraction", *few, "--turns", "2")
     assert label == "onet, fp32, batch 2"
     median, least, greatest = map(float, re.findall(r"[\d.]+", share))
     assert 0 < least <= median <= greatest
+    assert float(of_limit.split()[0]) > median  # decoding and writing leave less than the network
     ratio = float(whole.replace(",", "")) / float(bare.replace(",", ""))
     assert ratio == pytest.approx(median, rel=0.5)
 
