@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from featx.errors import FeatxError
 from featx.memory import free_memory
-from regress.regressors.exact_kernel.kernels import Rows, blocks
+from regress.regressors.exact_kernel.checks import checked, checked_rows, number_groups
+from regress.regressors.exact_kernel.forms import Exact
+from regress.regressors.exact_kernel.kernels import Rows
 from regress.regressors.exact_kernel.memory import SHARE, required_bytes
 from regress.regressors.exact_kernel.selection import DEGREES, Grid
 from regress.regressors.exact_kernel.solver import Layout, left_out_residuals, nested_errors
-
-
-class InputError(FeatxError, ValueError):
-    """Bad rows, targets or groups; a `ValueError` too, as scikit-learn's contract wants."""
 
 
 class ExactKernelRegressor(RegressorMixin, BaseEstimator):
@@ -111,17 +109,18 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         FeatxError
             For NaN or infinite values, fewer than two groups, a bad grid, or too little memory.
         """
-        X, y = self._checked(X, y)
-        codes = _codes(groups, len(X), least=2)[0]
+        X, y = checked(self, X, y)
+        layout = Layout(number_groups(groups, len(X), least=2)[0])
         grid = self._grid()
         self._check_memory(X, grid)
-        rows, layout = Rows(X, self.normalize), Layout(codes)
+        forms = Exact(Rows(X, self.normalize), layout.order)
         mean = y.mean()
         centred = (y - mean)[layout.order]
 
         errors = np.full(len(grid.candidates), np.inf)
         best, dual = -1, np.empty(0)
-        for k, (_, spectrum) in enumerate(grid.spectra(rows, layout.order)):
+        for k, kernel in enumerate(grid.kernels):
+            spectrum = forms.spectrum(kernel)
             for i, alpha in enumerate(grid.alphas, start=k * len(grid.alphas)):
                 try:
                     residuals = left_out_residuals(spectrum, centred, layout, alpha)
@@ -133,11 +132,10 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
                 if chosen != best and chosen // len(grid.alphas) == k:
                     dual = spectrum.dual_coefficients(centred, grid.candidates[chosen][1])
                 best = chosen
+            del spectrum  # the next one takes its place
         best = grid.choose(errors, float(y.std()))
-        self._keep(grid, best, errors, rows, y)
-        weights = np.empty_like(dual)
-        weights[layout.order] = dual
-        self._refit(grid, best, rows, weights, mean)
+        self._keep(grid, best, errors, forms)
+        self._refit(forms, dual, mean)
         return self
 
     def cross_val_predict_groups(
@@ -167,23 +165,26 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         FeatxError
             As `fit`, and for fewer than three groups.
         """
-        X, y = self._checked(X, y)
-        codes, labels = _codes(groups, len(X), least=3)
+        X, y = checked(self, X, y)
+        codes, labels = number_groups(groups, len(X), least=3)
         grid = self._grid()
         self._check_memory(X, grid)
-        rows, layout = Rows(X, self.normalize), Layout(codes)
+        layout = Layout(codes)
+        forms = Exact(Rows(X, self.normalize), layout.order)
         centred = (y - y.mean())[layout.order]
 
         # By candidate: residuals at the outer level, and the inner MAE within each outer fold.
         outer = np.full((len(grid.candidates), len(X)), np.nan)
         inner = np.full((len(grid.candidates), len(layout.sizes)), np.inf)
-        for k, (_, spectrum) in enumerate(grid.spectra(rows, layout.order)):
+        for k, kernel in enumerate(grid.kernels):
+            spectrum = forms.spectrum(kernel)
             for i, alpha in enumerate(grid.alphas, start=k * len(grid.alphas)):
                 try:
                     outer[i], sums = nested_errors(spectrum, centred, layout, alpha)
                 except np.linalg.LinAlgError:
                     continue
                 inner[i] = sums / (len(X) - layout.sizes)
+            del spectrum
 
         residuals = np.empty(len(X))
         details: dict[Hashable, dict[str, Any]] = {}
@@ -198,7 +199,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
                 "kernel": str(kernel),
                 "alpha": alpha,
                 "inner_mae": float(inner[best, place]),
-                "form": "primal" if grid.primal(kernel, rows) else "dual",
+                "form": forms.form(kernel),
                 "edges": grid.edges(best, inner[:, place]),
             }
         return y - residuals, {label: details[label] for label in labels}
@@ -212,16 +213,15 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             For NaN or infinite values or another number of units.
         """
         check_is_fitted(self)
-        rows = Rows(self._checked_rows(X, reset=False), self.normalize)
+        rows = Rows(checked_rows(self, X, reset=False), self.normalize)
         if hasattr(self, "coef_"):
             return rows.against(self.coef_) + self.intercept_
         fitted = Rows(self.X_fit_, self.normalize)
         return rows.kernel_sum(self._kernel, fitted, self.dual_coef_) + self.intercept_
 
-    def _keep(self, grid: Grid, best: int, errors: np.ndarray, rows: Rows, y: np.ndarray) -> None:
-        kernel, self.alpha_ = grid.candidates[best]
-        self._kernel = kernel
-        self.kernel_ = str(kernel)
+    def _keep(self, grid: Grid, best: int, errors: np.ndarray, forms: Exact) -> None:
+        self._kernel, self.alpha_ = grid.candidates[best]
+        self.kernel_ = str(self._kernel)
         self.inner_mae_ = float(errors[best])
         table = grid.table(errors)
         self.grid_ = pd.DataFrame(table)
@@ -229,65 +229,29 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             "kernel": self.kernel_,
             "alpha": self.alpha_,
             "inner_mae": self.inner_mae_,
-            "form": "primal" if grid.primal(kernel, rows) else "dual",
+            **forms.report(self._kernel),
             "edges": grid.edges(best, errors),
-            "images": len(rows),
-            "units": rows.units,
+            "images": len(forms.rows),
+            "units": forms.rows.units,
             "candidates": table,
         }
 
-    def _refit(self, grid: Grid, best: int, rows: Rows, weights: np.ndarray, mean: float) -> None:
+    def _refit(self, forms: Exact, dual: np.ndarray, mean: float) -> None:
         """Set the coefficients; ``(K + λI) a + 1 b = y`` and ``1ᵀa = 0`` give b by averaging."""
         for name in ("coef_", "dual_coef_", "X_fit_"):
             self.__dict__.pop(name, None)
-        kernel = grid.candidates[best][0]
+        rows, kernel = forms.rows, self._kernel
+        support, weights = forms.expansion(kernel, dual)
         if kernel.name == "linear":
-            self.coef_ = rows.combine(weights)
+            self.coef_ = support.combine(weights)
             fitted = rows.against(self.coef_)
         else:
-            self.dual_coef_, self.X_fit_ = weights, rows.values
-            fitted = rows.kernel_sum(kernel, rows, weights)
+            self.dual_coef_, self.X_fit_ = weights, support.values
+            fitted = rows.kernel_sum(kernel, support, weights)
         self.intercept_ = float(mean - fitted.mean())
 
     def _grid(self) -> Grid:
         return Grid(self.kernels, self.alphas, self.gammas, self.degrees)
-
-    def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        if y is None:
-            raise InputError("requires y to be passed, but the target y is None")
-        X = self._checked_rows(X, reset=True)
-        try:
-            y = np.asarray(y, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"y is not all numbers: {error}") from error
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if y.shape != (len(X),):
-            raise InputError(f"y has shape {y.shape} for {len(X)} rows of X; give an age a row")
-        bad = np.flatnonzero(~np.isfinite(y))
-        if len(bad):
-            raise InputError(
-                f"y holds NaN or infinite values in {len(bad)} rows, the first row {bad[0]}; "
-                "leave those images out"
-            )
-        return X, y
-
-    def _checked_rows(self, X: Any, reset: bool) -> np.ndarray:
-        try:
-            X = validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        for rows in blocks(*X.shape):
-            finite = np.isfinite(X[rows])
-            if not finite.all():
-                row, unit = np.argwhere(~finite)[0]
-                raise InputError(
-                    f"X holds NaN or infinite values, the first in row {rows.start + row}, unit "
-                    f"{unit}; leave those images out or extract the layer again"
-                )
-        return X
 
     def _check_memory(self, X: np.ndarray, grid: Grid) -> None:
         linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
@@ -300,25 +264,3 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
                 + ("" if linear_only else ", kernels=('linear',) with fewer units than images")
                 + " or a machine with more memory, or raise max_memory"
             )
-
-
-def _codes(
-    groups: Sequence[Hashable] | None, n: int, least: int
-) -> tuple[np.ndarray, list[Hashable]]:
-    """Number the groups; return the number of each row, and the labels in sorted order."""
-    if groups is None:
-        groups = range(n)
-    labelled = pd.Series(list(groups), dtype=object)
-    if len(labelled) != n:
-        raise InputError(f"groups has {len(labelled)} entries for {n} rows of X; give one a row")
-    if labelled.isna().any():
-        row = int(np.flatnonzero(labelled.isna())[0])
-        raise InputError(f"the group of row {row} is missing; give every row its subject")
-    codes, labels = pd.factorize(labelled)
-    if len(labels) < least:
-        why = "nested leave-one-group-out" if least == 3 else "leave-one-group-out"
-        raise InputError(
-            f"{why} needs at least {least} groups (subjects), not {len(labels)}"
-            + (": n_samples=1, 1 sample" if n == 1 else "")
-        )
-    return codes, list(labels)
