@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from featx.errors import FeatxError
 from featx.memory import free_memory
 from regress.regressors.exact_kernel.checks import checked, checked_rows, number_groups
 from regress.regressors.exact_kernel.forms import Exact
 from regress.regressors.exact_kernel.kernels import Rows
-from regress.regressors.exact_kernel.memory import SHARE, required_bytes
+from regress.regressors.exact_kernel.memory import SHARE, pick_landmarks
+from regress.regressors.exact_kernel.nystrom import Nystrom, choose_landmarks
 from regress.regressors.exact_kernel.selection import DEGREES, Grid
 from regress.regressors.exact_kernel.solver import Layout, left_out_residuals, nested_errors
 
@@ -47,6 +48,11 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     normalize : bool
         Scale each row to unit Euclidean length. No statistic is learned from other rows, so
         nothing can leak.
+    landmarks : int, "auto" or None
+        Of how many training rows, a fixed random sample, `fit` approximates the kernels (form
+        ``nystrom``). "auto": exact where `required_bytes` fits the memory, else as many as fit, at
+        most `memory.MOST_LANDMARKS`. None: never; too little memory is an error. With a number
+        there is no `cross_val_predict_groups`, which is exact: leaving a person out takes a fit.
 
     Attributes
     ----------
@@ -64,14 +70,19 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     coef_ : ndarray of shape (units,)
         For the linear kernel, on rows as normalised.
     dual_coef_ : ndarray of shape (n,)
-        For the other kernels, with `X_fit_` the training rows.
+        For the other kernels, with `X_fit_` the training rows; in the Nyström form both are of
+        the landmarks alone.
     report_ : dict
-        JSON-able: chosen, inner MAE, form (primal or dual), grid edges, candidates.
+        JSON-able: chosen, inner MAE, form (primal, dual or nystrom), landmarks (None if exact),
+        approximation error (mean share of k(x, x) that the landmarks miss), warnings, grid edges,
+        candidates.
 
     Notes
     -----
     Of tied candidates the most regularised (largest λ) wins. Everything is float64; float32 rows
     are converted block by block. Results do not depend on a seed; BLAS threads are the caller's.
+    With ``landmarks="auto"`` they depend on the memory where the exact form does not fit: give a
+    number, or `max_memory`, for the same on every machine.
     """
 
     def __init__(
@@ -82,6 +93,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         degrees: Iterable[int] = DEGREES,
         max_memory: float | None = None,
         normalize: bool = True,
+        landmarks: int | str | None = "auto",
     ) -> None:
         """Store the parameters; nothing is checked before `fit`."""
         self.kernels = kernels
@@ -90,6 +102,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         self.degrees = degrees
         self.max_memory = max_memory
         self.normalize = normalize
+        self.landmarks = landmarks
 
     def fit(
         self, X: np.ndarray, y: np.ndarray, groups: Sequence[Hashable] | None = None
@@ -110,10 +123,13 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             For NaN or infinite values, fewer than two groups, a bad grid, or too little memory.
         """
         X, y = checked(self, X, y)
-        layout = Layout(number_groups(groups, len(X), least=2)[0])
-        grid = self._grid()
-        self._check_memory(X, grid)
-        forms = Exact(Rows(X, self.normalize), layout.order)
+        codes, _ = number_groups(groups, len(X), least=2)
+        grid, layout = self._grid(), Layout(codes)
+        count = self._pick(self.landmarks, X, grid, largest=int(layout.sizes[-1]))
+        rows = Rows(X, self.normalize)
+        forms = Exact(rows, layout.order)
+        if count is not None:
+            forms = Nystrom(rows, layout.order, choose_landmarks(codes, count))
         mean = y.mean()
         centred = (y - mean)[layout.order]
 
@@ -138,6 +154,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         self._refit(forms, dual, mean)
         return self
 
+    @available_if(lambda self: self.landmarks is None or self.landmarks == "auto")
     def cross_val_predict_groups(
         self, X: np.ndarray, y: np.ndarray, groups: Sequence[Hashable]
     ) -> tuple[np.ndarray, dict[Hashable, dict[str, Any]]]:
@@ -163,12 +180,12 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         FeatxError
-            As `fit`, and for fewer than three groups.
+            As `fit` with ``landmarks=None``, and for fewer than three groups.
         """
         X, y = checked(self, X, y)
         codes, labels = number_groups(groups, len(X), least=3)
         grid = self._grid()
-        self._check_memory(X, grid)
+        self._pick(None, X, grid)
         layout = Layout(codes)
         forms = Exact(Rows(X, self.normalize), layout.order)
         centred = (y - y.mean())[layout.order]
@@ -253,14 +270,13 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     def _grid(self) -> Grid:
         return Grid(self.kernels, self.alphas, self.gammas, self.degrees)
 
-    def _check_memory(self, X: np.ndarray, grid: Grid) -> None:
-        linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
-        needed = required_bytes(X.shape[0], X.shape[1], linear_only=linear_only)
+    def _pick(
+        self, landmarks: int | str | None, X: np.ndarray, grid: Grid, largest: int = 1
+    ) -> int | None:
+        """Return how many landmarks a fit takes, None for the exact forms; see `pick_landmarks`."""
+        n, units = X.shape
         allowed = SHARE * free_memory() if self.max_memory is None else self.max_memory
-        if needed > allowed:
-            raise FeatxError(
-                f"exact-kernel needs {needed:,} bytes for {X.shape[0]:,} images of "
-                f"{X.shape[1]:,} units and may take {int(allowed):,}: use fewer images"
-                + ("" if linear_only else ", kernels=('linear',) with fewer units than images")
-                + " or a machine with more memory, or raise max_memory"
-            )
+        linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
+        return pick_landmarks(
+            landmarks, n, units, allowed, linear_only=linear_only, largest=largest
+        )

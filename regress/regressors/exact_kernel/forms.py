@@ -54,5 +54,10 @@ class Exact:
         return self.rows, weights
 
     def report(self, kernel: Kernel) -> dict[str, Any]:
-        """Return how a kernel was solved, JSON-able."""
-        return {"form": self.form(kernel)}
+        """Return how a kernel was solved, JSON-able; exactly, so nothing of it is lost."""
+        return {
+            "form": self.form(kernel),
+            "landmarks": None,
+            "approximation_error": 0.0,
+            "warnings": [],
+        }
