@@ -78,6 +78,12 @@ PARTS = (
         "--images 40 --units 5 --subjects 6 --sample 2 --turns 1",
     ),
     Part(
+        "exact-kernel as images, units and subjects grow",
+        "exact_kernel",
+        "--growth",
+        "--growth --scale 0.02 --gib 0.3",
+    ),
+    Part(
         "exact-kernel, against AutoML",
         "automl_peers",
         "--folds 6",

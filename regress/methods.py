@@ -22,7 +22,7 @@ from regress.regressors import make_regressor
 from regress.regressors.expected_value import are_ages
 
 #: Options that change how a fold is computed but not what is computed.
-_NOT_IN_KEY = ("keep", "environment", "max_memory")
+_NOT_IN_KEY = ("keep", "environment")
 
 
 @dataclass(frozen=True)

@@ -258,3 +258,25 @@ def test_thingsvision_peer(tmp_path, peer):
         speeds = float(row["featx images/s"]) / float(row["thingsvision images/s"])
         assert float(row["ratio"].split()[0]) == pytest.approx(speeds, rel=0.05, abs=0.02)
         assert 0 < float(row["difference"]) < (1e-4 if row["precision"] == "fp32" else 0.1)
+
+
+def test_growth_of_exact_kernel():
+    command = [sys.executable, "benchmarks/exact_kernel.py", "--growth", "--scale", "0.02"]
+    command += ["--gib", "0.252"]  # the blocks in passing, and a kernel of 250 images
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "|" in line]
+    curves, landmarks = rows[2:34], rows[36:]
+    forms = {(cells[0], cells[1], cells[2]): cells[3] for cells in curves}
+    assert forms["images", "20 x 10, 4", "linear"] == "primal"
+    assert forms["images", "200 x 10, 4", "rbf"] == "dual"
+    assert forms["images", "400 x 10, 4", "rbf"] == "nystrom"
+    assert forms["units", "40 x 2,000, 4", "linear"] == "dual"
+    assert [over for over, *_ in curves].count("subjects") == 10
+    for *_, form, marks, fit, nested in curves:
+        assert float(fit) > 0
+        assert (marks == "-") == (nested != "-") == (form != "nystrom")
+    assert [cells[0] for cells in landmarks] == ["exact", "5", "10", "20", "40"]
+    assert landmarks[0][3:] == ["0", landmarks[0][4], "+0.000"]
+    lost = [float(cells[3]) for cells in landmarks[1:]]
+    assert lost[0] > lost[-1] > 0

@@ -1,6 +1,7 @@
 """Kernel ridge regression whose nested leave-one-group-out is exact and cheap."""
 
-from regress.regressors.exact_kernel.estimator import ExactKernelRegressor, InputError
-from regress.regressors.exact_kernel.memory import required_bytes
+from regress.regressors.exact_kernel.checks import InputError
+from regress.regressors.exact_kernel.estimator import ExactKernelRegressor
+from regress.regressors.exact_kernel.memory import nystrom_bytes, required_bytes
 
-__all__ = ["ExactKernelRegressor", "InputError", "required_bytes"]
+__all__ = ["ExactKernelRegressor", "InputError", "nystrom_bytes", "required_bytes"]

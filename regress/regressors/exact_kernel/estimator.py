@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
-from featx.errors import FeatxError
 from featx.memory import free_memory
-from regress.regressors.exact_kernel.kernels import Rows, blocks
-from regress.regressors.exact_kernel.memory import SHARE, required_bytes
+from regress.regressors.exact_kernel.checks import checked, checked_rows, number_groups
+from regress.regressors.exact_kernel.forms import Exact
+from regress.regressors.exact_kernel.kernels import Rows
+from regress.regressors.exact_kernel.memory import SHARE, pick_landmarks
+from regress.regressors.exact_kernel.nystrom import Nystrom, choose_landmarks
 from regress.regressors.exact_kernel.selection import DEGREES, Grid
 from regress.regressors.exact_kernel.solver import Layout, left_out_residuals, nested_errors
-
-
-class InputError(FeatxError, ValueError):
-    """Bad rows, targets or groups; a `ValueError` too, as scikit-learn's contract wants."""
 
 
 class ExactKernelRegressor(RegressorMixin, BaseEstimator):
@@ -49,6 +48,11 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     normalize : bool
         Scale each row to unit Euclidean length. No statistic is learned from other rows, so
         nothing can leak.
+    landmarks : int, "auto" or None
+        Of how many training rows, a fixed random sample, `fit` approximates the kernels (form
+        ``nystrom``). "auto": exact where `required_bytes` fits the memory, else as many as fit, at
+        most `memory.MOST_LANDMARKS`. None: never; too little memory is an error. With a number
+        there is no `cross_val_predict_groups`, which is exact: leaving a person out takes a fit.
 
     Attributes
     ----------
@@ -66,14 +70,19 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     coef_ : ndarray of shape (units,)
         For the linear kernel, on rows as normalised.
     dual_coef_ : ndarray of shape (n,)
-        For the other kernels, with `X_fit_` the training rows.
+        For the other kernels, with `X_fit_` the training rows; in the Nyström form both are of
+        the landmarks alone.
     report_ : dict
-        JSON-able: chosen, inner MAE, form (primal or dual), grid edges, candidates.
+        JSON-able: chosen, inner MAE, form (primal, dual or nystrom), landmarks (None if exact),
+        approximation error (mean share of k(x, x) that the landmarks miss), warnings, grid edges,
+        candidates.
 
     Notes
     -----
     Of tied candidates the most regularised (largest λ) wins. Everything is float64; float32 rows
     are converted block by block. Results do not depend on a seed; BLAS threads are the caller's.
+    With ``landmarks="auto"`` they depend on the memory where the exact form does not fit: give a
+    number, or `max_memory`, for the same on every machine.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         degrees: Iterable[int] = DEGREES,
         max_memory: float | None = None,
         normalize: bool = True,
+        landmarks: int | str | None = "auto",
     ) -> None:
         """Store the parameters; nothing is checked before `fit`."""
         self.kernels = kernels
@@ -92,6 +102,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         self.degrees = degrees
         self.max_memory = max_memory
         self.normalize = normalize
+        self.landmarks = landmarks
 
     def fit(
         self, X: np.ndarray, y: np.ndarray, groups: Sequence[Hashable] | None = None
@@ -111,17 +122,21 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         FeatxError
             For NaN or infinite values, fewer than two groups, a bad grid, or too little memory.
         """
-        X, y = self._checked(X, y)
-        codes = _codes(groups, len(X), least=2)[0]
-        grid = self._grid()
-        self._check_memory(X, grid)
-        rows, layout = Rows(X, self.normalize), Layout(codes)
+        X, y = checked(self, X, y)
+        codes, _ = number_groups(groups, len(X), least=2)
+        grid, layout = self._grid(), Layout(codes)
+        count = self._pick(self.landmarks, X, grid, largest=int(layout.sizes[-1]))
+        rows = Rows(X, self.normalize)
+        forms = Exact(rows, layout.order)
+        if count is not None:
+            forms = Nystrom(rows, layout.order, choose_landmarks(codes, count))
         mean = y.mean()
         centred = (y - mean)[layout.order]
 
         errors = np.full(len(grid.candidates), np.inf)
         best, dual = -1, np.empty(0)
-        for k, (_, spectrum) in enumerate(grid.spectra(rows, layout.order)):
+        for k, kernel in enumerate(grid.kernels):
+            spectrum = forms.spectrum(kernel)
             for i, alpha in enumerate(grid.alphas, start=k * len(grid.alphas)):
                 try:
                     residuals = left_out_residuals(spectrum, centred, layout, alpha)
@@ -133,13 +148,13 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
                 if chosen != best and chosen // len(grid.alphas) == k:
                     dual = spectrum.dual_coefficients(centred, grid.candidates[chosen][1])
                 best = chosen
+            del spectrum  # the next one takes its place
         best = grid.choose(errors, float(y.std()))
-        self._keep(grid, best, errors, rows, y)
-        weights = np.empty_like(dual)
-        weights[layout.order] = dual
-        self._refit(grid, best, rows, weights, mean)
+        self._keep(grid, best, errors, forms)
+        self._refit(forms, dual, mean)
         return self
 
+    @available_if(lambda self: self.landmarks is None or self.landmarks == "auto")
     def cross_val_predict_groups(
         self, X: np.ndarray, y: np.ndarray, groups: Sequence[Hashable]
     ) -> tuple[np.ndarray, dict[Hashable, dict[str, Any]]]:
@@ -165,25 +180,28 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         FeatxError
-            As `fit`, and for fewer than three groups.
+            As `fit` with ``landmarks=None``, and for fewer than three groups.
         """
-        X, y = self._checked(X, y)
-        codes, labels = _codes(groups, len(X), least=3)
+        X, y = checked(self, X, y)
+        codes, labels = number_groups(groups, len(X), least=3)
         grid = self._grid()
-        self._check_memory(X, grid)
-        rows, layout = Rows(X, self.normalize), Layout(codes)
+        self._pick(None, X, grid)
+        layout = Layout(codes)
+        forms = Exact(Rows(X, self.normalize), layout.order)
         centred = (y - y.mean())[layout.order]
 
         # By candidate: residuals at the outer level, and the inner MAE within each outer fold.
         outer = np.full((len(grid.candidates), len(X)), np.nan)
         inner = np.full((len(grid.candidates), len(layout.sizes)), np.inf)
-        for k, (_, spectrum) in enumerate(grid.spectra(rows, layout.order)):
+        for k, kernel in enumerate(grid.kernels):
+            spectrum = forms.spectrum(kernel)
             for i, alpha in enumerate(grid.alphas, start=k * len(grid.alphas)):
                 try:
                     outer[i], sums = nested_errors(spectrum, centred, layout, alpha)
                 except np.linalg.LinAlgError:
                     continue
                 inner[i] = sums / (len(X) - layout.sizes)
+            del spectrum
 
         residuals = np.empty(len(X))
         details: dict[Hashable, dict[str, Any]] = {}
@@ -198,7 +216,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
                 "kernel": str(kernel),
                 "alpha": alpha,
                 "inner_mae": float(inner[best, place]),
-                "form": "primal" if grid.primal(kernel, rows) else "dual",
+                "form": forms.form(kernel),
                 "edges": grid.edges(best, inner[:, place]),
             }
         return y - residuals, {label: details[label] for label in labels}
@@ -212,16 +230,15 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             For NaN or infinite values or another number of units.
         """
         check_is_fitted(self)
-        rows = Rows(self._checked_rows(X, reset=False), self.normalize)
+        rows = Rows(checked_rows(self, X, reset=False), self.normalize)
         if hasattr(self, "coef_"):
             return rows.against(self.coef_) + self.intercept_
         fitted = Rows(self.X_fit_, self.normalize)
         return rows.kernel_sum(self._kernel, fitted, self.dual_coef_) + self.intercept_
 
-    def _keep(self, grid: Grid, best: int, errors: np.ndarray, rows: Rows, y: np.ndarray) -> None:
-        kernel, self.alpha_ = grid.candidates[best]
-        self._kernel = kernel
-        self.kernel_ = str(kernel)
+    def _keep(self, grid: Grid, best: int, errors: np.ndarray, forms: Exact) -> None:
+        self._kernel, self.alpha_ = grid.candidates[best]
+        self.kernel_ = str(self._kernel)
         self.inner_mae_ = float(errors[best])
         table = grid.table(errors)
         self.grid_ = pd.DataFrame(table)
@@ -229,96 +246,37 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             "kernel": self.kernel_,
             "alpha": self.alpha_,
             "inner_mae": self.inner_mae_,
-            "form": "primal" if grid.primal(kernel, rows) else "dual",
+            **forms.report(self._kernel),
             "edges": grid.edges(best, errors),
-            "images": len(rows),
-            "units": rows.units,
+            "images": len(forms.rows),
+            "units": forms.rows.units,
             "candidates": table,
         }
 
-    def _refit(self, grid: Grid, best: int, rows: Rows, weights: np.ndarray, mean: float) -> None:
+    def _refit(self, forms: Exact, dual: np.ndarray, mean: float) -> None:
         """Set the coefficients; ``(K + λI) a + 1 b = y`` and ``1ᵀa = 0`` give b by averaging."""
         for name in ("coef_", "dual_coef_", "X_fit_"):
             self.__dict__.pop(name, None)
-        kernel = grid.candidates[best][0]
+        rows, kernel = forms.rows, self._kernel
+        support, weights = forms.expansion(kernel, dual)
         if kernel.name == "linear":
-            self.coef_ = rows.combine(weights)
+            self.coef_ = support.combine(weights)
             fitted = rows.against(self.coef_)
         else:
-            self.dual_coef_, self.X_fit_ = weights, rows.values
-            fitted = rows.kernel_sum(kernel, rows, weights)
+            self.dual_coef_, self.X_fit_ = weights, support.values
+            fitted = rows.kernel_sum(kernel, support, weights)
         self.intercept_ = float(mean - fitted.mean())
 
     def _grid(self) -> Grid:
         return Grid(self.kernels, self.alphas, self.gammas, self.degrees)
 
-    def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        if y is None:
-            raise InputError("requires y to be passed, but the target y is None")
-        X = self._checked_rows(X, reset=True)
-        try:
-            y = np.asarray(y, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"y is not all numbers: {error}") from error
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if y.shape != (len(X),):
-            raise InputError(f"y has shape {y.shape} for {len(X)} rows of X; give an age a row")
-        bad = np.flatnonzero(~np.isfinite(y))
-        if len(bad):
-            raise InputError(
-                f"y holds NaN or infinite values in {len(bad)} rows, the first row {bad[0]}; "
-                "leave those images out"
-            )
-        return X, y
-
-    def _checked_rows(self, X: Any, reset: bool) -> np.ndarray:
-        try:
-            X = validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        for rows in blocks(*X.shape):
-            finite = np.isfinite(X[rows])
-            if not finite.all():
-                row, unit = np.argwhere(~finite)[0]
-                raise InputError(
-                    f"X holds NaN or infinite values, the first in row {rows.start + row}, unit "
-                    f"{unit}; leave those images out or extract the layer again"
-                )
-        return X
-
-    def _check_memory(self, X: np.ndarray, grid: Grid) -> None:
-        linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
-        needed = required_bytes(X.shape[0], X.shape[1], linear_only=linear_only)
+    def _pick(
+        self, landmarks: int | str | None, X: np.ndarray, grid: Grid, largest: int = 1
+    ) -> int | None:
+        """Return how many landmarks a fit takes, None for the exact forms; see `pick_landmarks`."""
+        n, units = X.shape
         allowed = SHARE * free_memory() if self.max_memory is None else self.max_memory
-        if needed > allowed:
-            raise FeatxError(
-                f"exact-kernel needs {needed:,} bytes for {X.shape[0]:,} images of "
-                f"{X.shape[1]:,} units and may take {int(allowed):,}: use fewer images"
-                + ("" if linear_only else ", kernels=('linear',) with fewer units than images")
-                + " or a machine with more memory, or raise max_memory"
-            )
-
-
-def _codes(
-    groups: Sequence[Hashable] | None, n: int, least: int
-) -> tuple[np.ndarray, list[Hashable]]:
-    """Number the groups; return the number of each row, and the labels in sorted order."""
-    if groups is None:
-        groups = range(n)
-    labelled = pd.Series(list(groups), dtype=object)
-    if len(labelled) != n:
-        raise InputError(f"groups has {len(labelled)} entries for {n} rows of X; give one a row")
-    if labelled.isna().any():
-        row = int(np.flatnonzero(labelled.isna())[0])
-        raise InputError(f"the group of row {row} is missing; give every row its subject")
-    codes, labels = pd.factorize(labelled)
-    if len(labels) < least:
-        why = "nested leave-one-group-out" if least == 3 else "leave-one-group-out"
-        raise InputError(
-            f"{why} needs at least {least} groups (subjects), not {len(labels)}"
-            + (": n_samples=1, 1 sample" if n == 1 else "")
+        linear_only = all(kernel.name == "linear" for kernel in grid.kernels)
+        return pick_landmarks(
+            landmarks, n, units, allowed, linear_only=linear_only, largest=largest
         )
-    return codes, list(labels)

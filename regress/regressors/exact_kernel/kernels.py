@@ -64,6 +64,12 @@ class Kernel:
                 part *= 0.5
                 np.power(part, self.degree, out=part)
 
+    def diagonal(self, squares: np.ndarray) -> np.ndarray:
+        """Return ``k(x, x)`` of rows from their squared norms, shape (n,)."""
+        if self.gamma is not None:
+            return np.ones_like(squares)
+        return squares if self.degree is None else ((1.0 + squares) / 2.0) ** self.degree
+
 
 def expand(
     names: Sequence[str], gammas: Iterable[float], degrees: Iterable[int]
@@ -185,10 +191,18 @@ class Rows:
     def kernel_sum(self, kernel: Kernel, other: Rows, weights: np.ndarray) -> np.ndarray:
         """Return ``Σ_j k(row, other_j) weights_j`` for each row, shape (n,)."""
         total = np.zeros(len(self))
+        for rows, columns, inner in self.products(other):
+            kernel.apply(inner, self.squares[rows], other.squares[columns])
+            total[rows] += inner @ weights[columns]
+        return total
+
+    def products(self, other: Rows) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield the inner products with other rows, block by block: where they go, and they."""
         for rows in blocks(len(self), self.units):
             left = self.part(rows)
             for columns in blocks(len(other), max(other.units, len(left))):
-                inner = left @ other.part(columns).T
-                kernel.apply(inner, self.squares[rows], other.squares[columns])
-                total[rows] += inner @ weights[columns]
-        return total
+                yield rows, columns, left @ other.part(columns).T
+
+    def take(self, index: np.ndarray) -> Rows:
+        """Return a copy of some of the rows."""
+        return Rows(self.values[index], self.scale is not None)

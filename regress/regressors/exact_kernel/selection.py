@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from featx.errors import FeatxError
-from regress.regressors.exact_kernel.kernels import Kernel, Rows, expand
-from regress.regressors.exact_kernel.solver import Spectrum, dual_spectrum, primal_spectrum
+from regress.regressors.exact_kernel.kernels import expand
 
 #: λ where `alphas` is None: two a decade. Kernels have ``k(x, x) = 1``, so λ is the noise's share
 #: of the signal's variance; the low end is for features so alike that centring leaves little.
@@ -56,21 +55,6 @@ class Grid:
             raise FeatxError(f"alphas holds {self.alphas[0]:g}; give positive numbers")
         #: (kernel, λ) of each candidate: the last λ of a kernel is its most regularised.
         self.candidates = [(kernel, a) for kernel in self.kernels for a in self.alphas]
-
-    def primal(self, kernel: Kernel, rows: Rows) -> bool:
-        """Tell whether a kernel is solved through the units rather than the rows."""
-        return kernel.name == "linear" and rows.units < len(rows)
-
-    def spectra(self, rows: Rows, order: np.ndarray) -> Iterator[tuple[Kernel, Spectrum]]:
-        """Yield each kernel decomposed, one at a time: together they would not fit."""
-        inner = None
-        for kernel in self.kernels:
-            if self.primal(kernel, rows):
-                yield kernel, primal_spectrum(rows, order)
-                continue
-            if inner is None:
-                inner = rows.inner()
-            yield kernel, dual_spectrum(inner, rows, kernel, order)
 
     def choose(self, errors: np.ndarray, scale: float) -> int:
         """Return the candidate of the smallest error; of tied ones that of the largest λ.

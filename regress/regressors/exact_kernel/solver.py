@@ -93,8 +93,11 @@ def dual_spectrum(inner: np.ndarray, rows: Rows, kernel: Kernel, order: np.ndarr
     return Spectrum(vectors[order], np.maximum(eigenvalues, 0.0), primal=False)
 
 
-def primal_spectrum(rows: Rows, order: np.ndarray) -> Spectrum:
-    """Decompose the linear kernel through the units, for fewer units than rows."""
+def primal_spectrum(rows: Rows, order: np.ndarray | slice) -> Spectrum:
+    """Decompose the linear kernel through the units, for fewer units than rows.
+
+    The basis has its rows in `order`; ``slice(None)`` leaves them as they are, and copies nothing.
+    """
     mean, scatter = rows.moments()
     eigenvalues, vectors = eigh(scatter, overwrite_a=True, check_finite=False)
     basis = np.ones((len(rows), rows.units + 1))
