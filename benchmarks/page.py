@@ -42,16 +42,22 @@ class Part:
 PARTS = (
     Part("Start-up, against an import of torch", "start_up"),
     Part(
-        "Extraction, against the bare forward pass",
+        "Extraction, against the bare forward pass: large networks",
         "extraction",
-        "--network vgg16 --network resnet50 --network mobilefacenet --precision fp32 "
-        "--precision bf16 --images 96",
+        "--network vgg16 --network resnet50 --precision fp32 --precision bf16 --turns 3",
+        "--network onet --images 4 --turns 1",
+    ),
+    Part(
+        "Extraction, against the bare forward pass: a small network",
+        "extraction",
+        "--network mobilefacenet --precision fp32 --precision bf16 --images 768",
         "--network onet --images 4 --turns 1",
     ),
     Part(
         "Extraction, against thingsvision",
         "thingsvision_peer",
-        "--images 64 --turns 2",
+        "--case resnet50:gap --case resnet50:gap+flattened --case vgg16:flattened+embedding "
+        "--batch-size 8 --batch-size 64 --images 64 --turns 1",
         "--only featx --case resnet50:gap --batch-size 2 --images 2 --turns 1",
     ),
     Part(
@@ -70,29 +76,29 @@ PARTS = (
         "writing",
         quick="--mebibytes 1 --rows 400 --units 64 --turns 1",
     ),
-    Part("Compression", "compression", quick="--rows 16 --turns 1"),
+    Part("Compression", "compression", "--rows 128 --turns 1", quick="--rows 16 --turns 1"),
     Part(
         "Nested leave-one-person-out, against refits of scikit-learn's KernelRidge",
         "exact_kernel",
-        "--images 1002 --units 512 --subjects 82",
+        "--images 1002 --units 512 --subjects 82 --turns 3",
         "--images 40 --units 5 --subjects 6 --sample 2 --turns 1",
     ),
     Part(
         "exact-kernel as images, units and subjects grow",
         "exact_kernel",
-        "--growth",
+        "--growth --scale 0.25 --gib 1",
         "--growth --scale 0.02 --gib 0.3",
     ),
     Part(
         "exact-kernel, against AutoML",
         "automl_peers",
-        "--folds 6",
+        "--folds 4",
         "--method exact-kernel --folds 2 --images 40 --units 5 --people 5",
     ),
     Part(
         "Softmax heads under leave-one-person-out, folds side by side",
         "softmax_folds",
-        "--images 1002 --units 512 --subjects 82",
+        "--images 1002 --units 512 --subjects 82 --folds 6 --turns 2",
         "--images 40 --units 5 --subjects 4 --turns 1",
     ),
     Part(
