@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # two processes, a file's tests in one of them; TESTFLAGS= for one process
-TESTFLAGS ?= --numprocesses 2 --dist loadfile
+TESTFLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test bench lint format clean
 
