@@ -172,8 +172,8 @@ def plan(
     with torch.inference_mode():
         blank = torch.zeros(1, 3, *network.preprocessing.input_size)
         requests = LayerReader(network.module, requests).probe(blank)
-    usable = (table["status"] == "ok").to_numpy()
     if precision == "auto":
+        usable = (table["status"] == "ok").to_numpy()
         crops = Crops(paths, usable, network.preprocessing)
         precision = choose_precision(network, requests, where, crops, size)
     described = [_describe(request, network) for request in requests]
