@@ -37,7 +37,7 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
-from peers.shared_torch import peer_python
+from peers import environments
 from peers.whole_process import Ended, run_to_end
 from PIL import Image
 from side_by_side import Turns, machine
@@ -179,8 +179,8 @@ def main(
     if peer:
         commands["peer"] = shlex.split(peer)
     elif not only:
-        pinned = peer_python(PEERS / "thingsvision.txt", lambda text: click.echo(text, err=True))
-        commands["peer"] = [str(pinned), str(PEERS / "thingsvision_side.py")]
+        python = environments.ensure("thingsvision", share_torch=True)
+        commands["peer"] = [str(python), str(PEERS / "thingsvision_side.py")]
     told = f"{threads} threads, {device}, {images} images, {turns} turns"
     click.echo(f"{machine()}, {_bf16()}; {told}\n\n{HEADING}")
     with tempfile.TemporaryDirectory() as name:
