@@ -60,7 +60,7 @@ def doctor(
 
 def _numerics(as_json: bool, **options: str) -> None:
     from featx.errors import FeatxError
-    from featx.numerics import check
+    from featx.extraction.numerics import check
 
     logging.getLogger("featx").setLevel(logging.ERROR)  # of random weights we know
 

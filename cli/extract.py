@@ -154,7 +154,7 @@ def extract(
         return
     from featx import extraction
     from featx.devices import spread_devices
-    from featx.sharded_extraction import extract_side_by_side, share
+    from featx.extraction.side_by_side import extract_side_by_side, share
 
     jobs = jobs or len(spread_devices(options["device"]))
     if dry_run:
@@ -199,7 +199,7 @@ def _on_cluster(
 ) -> Extraction | None:
     """Submit what is missing and wait; None where there is nothing to report yet."""
     from featx import extraction
-    from featx.extraction_on_slurm import Sharded
+    from featx.extraction.on_slurm import Sharded
 
     # here too, or each task would find the same error and download the same weights; on the CPU,
     # for where jobs are submitted there may be no GPU

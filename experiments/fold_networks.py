@@ -16,8 +16,8 @@ from experiments.fold_plan import FoldMethod
 from experiments.own_head import Estimate, beside_labels, estimate
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
-from featx.engine import Engine
 from featx.errors import FeatxError, Interrupted
+from featx.extraction.engine import Engine
 from featx.layers import resolve
 from featx.training.data import StageData, leave_out, names_tables, split_stage
 from featx.training.inference import BATCH

@@ -197,7 +197,8 @@ def test_an_interrupted_run_goes_on_where_it_was(trained, tmp_path, monkeypatch)
     with pytest.raises(FeatxError, match="is not empty; add --resume"):
         finished(plan, resume=False)
     assert not finished(plan, resume=True)
-    monkeypatch.setattr("featx.extraction.Engine.__call__", None)  # nothing is computed again
+    # nothing is computed again
+    monkeypatch.setattr("featx.extraction.engine.Engine.__call__", None)
     again = carry_out(plan, resume=True)
     pd.testing.assert_frame_equal(again.review, cleaned.review)
     write_cleaned(plan, again)

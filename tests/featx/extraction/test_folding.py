@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from featx.engine import Engine
-from featx.folding import fold
+from featx.extraction.engine import Engine
+from featx.extraction.folding import fold
 from featx.layers import LayerReader, resolve
 from featx.weights import load_network
 

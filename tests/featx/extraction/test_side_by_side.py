@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from featx import extraction, sharded_extraction, shards
+from featx import extraction, shards
 from featx.cluster import available_cores
-from featx.engine import Engine
 from featx.errors import FeatxError
-from featx.sharded_extraction import extract_side_by_side
+from featx.extraction.engine import Engine
+from featx.extraction.side_by_side import extract_side_by_side
 from featx.shards import Shard
 from featx.store import FeaturesFile
 from featx.store.merging import merge
@@ -152,7 +152,7 @@ def interrupted(table, out, monkeypatch, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction.FeaturesWriter, "append", stop)
+        patch.setattr("featx.extraction.running.FeaturesWriter.append", stop)
         with pytest.raises(KeyboardInterrupt):
             extract(table, out, **options)
 
@@ -229,8 +229,8 @@ def test_unfinished_work_of_another_cut_is_not_passed_over(table, tmp_path, monk
 @pytest.mark.parametrize(("device", "devices"), [("auto", [0, 1, 2, 0]), ("cuda:1", [1, 1, 1, 1])])
 def test_shards_take_the_gpus_in_turn(monkeypatch, device, devices):
     gpus = ["cuda:0", "cuda:1", "cuda:2"] if device == "auto" else [device]
-    monkeypatch.setattr(sharded_extraction, "spread_devices", lambda name: gpus)
-    shared = sharded_extraction.share(1000, 4, device)
+    monkeypatch.setattr("featx.extraction.side_by_side.spread_devices", lambda name: gpus)
+    shared = side_by_side.share(1000, 4, device)
     assert [where for _, where in shared] == [f"cuda:{index}" for index in devices]
     assert [shard for shard, _ in shared] == shards.cut(1000, 4)
 

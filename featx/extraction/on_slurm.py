@@ -12,7 +12,7 @@ from featx.cluster.job import Job
 from featx.cluster.submissions import Task
 from featx.errors import FeatxError
 from featx.extraction import Extraction, Plan, open_writer
-from featx.sharded_extraction import check_unfinished, keep
+from featx.extraction.side_by_side import check_unfinished, keep
 
 #: A lost node may hold a lock for ever, which would keep the task that begins again elsewhere from
 #: going on with its shard; two writers are kept apart without (`featx.store.journal`).

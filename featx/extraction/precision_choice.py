@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from featx.engine import Engine
 from featx.errors import FeatxError
+from featx.extraction.engine import Engine
 from featx.layers import LayerRequest
 from featx.loading import Crops
 from featx.precision import TOLERANCES, relative_difference
@@ -45,7 +45,7 @@ def choose_precision(
     Parameters
     ----------
     network, requests, device, batch_size
-        As of `featx.engine.Engine`.
+        As of `featx.extraction.engine.Engine`.
     crops : Crops
         The images; without one that can be read the answer is ``fp32``.
     """

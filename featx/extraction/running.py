@@ -1,4 +1,4 @@
-"""Image table and network in, features file out.
+"""An extraction in one process.
 
 Features do not depend on the number of workers, on where a stopped run was taken up or on the
 shard that a row lies in: batches are cut at fixed multiples of the batch size, counted from the
@@ -20,15 +20,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from featx.engine import Engine
-from featx.extraction_plan import Plan, plan
+from featx.extraction.engine import Engine
+from featx.extraction.planning import Plan, plan
+from featx.extraction.precision_choice import recorded_precision
 from featx.images import MAX_PIXELS
 from featx.loading import Crops, batches
-from featx.precision_choice import recorded_precision
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 
-__all__ = ["Extraction", "Plan", "extract", "open_writer", "plan", "run"]
+__all__ = ["Extraction", "extract", "open_writer", "run"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def extract(
             ``auto`` (default), ``cpu``, ``cuda`` or ``cuda:N``.
         precision : {"fp32", "bf16", "fp16", "auto"}
             By autocast; fp32 (default) means it, TF32 is off. ``auto``: see
-            `featx.precision_choice.choose_precision`; a run that is taken up keeps its own.
+            `featx.extraction.precision_choice`; a run that is taken up keeps its own.
         batch_size : int or "auto"
             Rows at a time, halved while a GPU's memory does not suffice.
         workers : int, optional

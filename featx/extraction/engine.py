@@ -10,7 +10,7 @@ import torch
 
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
-from featx.folding import fold
+from featx.extraction.folding import fold
 from featx.layers import LayerReader, LayerRequest
 from featx.precision import casting
 from featx.views import Normalise
@@ -25,7 +25,7 @@ class Engine:
     Parameters
     ----------
     network : LoadedNetwork
-        Its module, or a copy (see `featx.folding`), is moved to the device.
+        Its module, or a copy (see `featx.extraction.folding`), is moved to the device.
     requests : sequence of LayerRequest
         What to take, probed.
     device : torch.device

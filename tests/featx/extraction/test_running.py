@@ -18,15 +18,15 @@ from PIL import Image
 from featx import extraction
 from featx.backbones import Preprocessing
 from featx.devices import resolve_device
-from featx.engine import Engine
 from featx.errors import FeatxError
+from featx.extraction.engine import Engine
 from featx.layers import LayerReader, resolve
 from featx.loading import Crops, batches, fit
 from featx.store import FeaturesFile
 from featx.weights import load_network
 from tests.featx.made_crops import make_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("FEATX_DATA", ROOT.parent / "shared"))
 LAYERS = ["gap", "gmp", "first_conv", "flattened", "embedding"]
 

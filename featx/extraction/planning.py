@@ -16,12 +16,12 @@ from featx import shards
 from featx.cluster import available_cores
 from featx.devices import BATCH_SIZES, resolve_device
 from featx.errors import FeatxError, unknown
+from featx.extraction.precision_choice import choose_precision
 from featx.heads import GENDERS
 from featx.layers import LayerReader, LayerRequest, resolve
 from featx.loading import Crops, crop_paths
 from featx.manifest import read_table, table_file
 from featx.precision import PRECISIONS
-from featx.precision_choice import choose_precision
 from featx.provenance import context, provenance
 from featx.shards import Shard
 from featx.store import Layer, schema

@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from cli.doctor import doctor
 from cli.extract import extract
-from featx import engine, extraction, numerics, precision_choice
+from featx import extraction
+from featx.extraction import engine, numerics, precision_choice
 from featx.precision import PRECISIONS, TOLERANCES, relative_difference
 from featx.store import FeaturesFile
 from tests.featx.made_crops import make_table
@@ -98,7 +99,7 @@ def test_auto_goes_on_as_it_began(monkeypatch, tmp_path):
     table, out = make_table(tmp_path), tmp_path / "o.h5"
     asked = {"workers": 0, "precision": "auto", **NETWORK}
     answers = iter(["bf16", "fp32", "fp32"])
-    monkeypatch.setattr("featx.extraction_plan.choose_precision", lambda *given: next(answers))
+    monkeypatch.setattr("featx.extraction.planning.choose_precision", lambda *given: next(answers))
     stopped = extraction.plan(table, **asked | {"precision": "bf16"})
     with extraction.open_writer(stopped, out, dtype="float32") as writer:
         assert writer.rows_done == 0
