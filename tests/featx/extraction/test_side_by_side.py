@@ -17,7 +17,7 @@ from featx.errors import FeatxError
 from featx.extraction.engine import Engine
 from featx.extraction.side_by_side import extract_side_by_side
 from featx.shards import Shard
-from featx.store import FeaturesFile
+from featx.store import FeaturesFile, FeaturesWriter
 from featx.store.merging import merge
 from featx.store.shard_set import read_shards
 from tests.featx.file_contents import contents
@@ -145,7 +145,7 @@ def test_processes_that_share_a_terminal_tell_lines(table, tmp_path, capsys, mon
 
 def interrupted(table, out, monkeypatch, **options):
     """Begin an extraction that stops after its first batch."""
-    append = extraction.FeaturesWriter.append
+    append = FeaturesWriter.append
 
     def stop(self, *args, **kwargs):
         append(self, *args, **kwargs)
