@@ -15,7 +15,7 @@ from featx import extraction, shards
 from featx.cluster import available_cores
 from featx.errors import FeatxError
 from featx.extraction.engine import Engine
-from featx.extraction.side_by_side import extract_side_by_side
+from featx.extraction.side_by_side import extract_side_by_side, share
 from featx.shards import Shard
 from featx.store import FeaturesFile, FeaturesWriter
 from featx.store.merging import merge
@@ -230,7 +230,7 @@ def test_unfinished_work_of_another_cut_is_not_passed_over(table, tmp_path, monk
 def test_shards_take_the_gpus_in_turn(monkeypatch, device, devices):
     gpus = ["cuda:0", "cuda:1", "cuda:2"] if device == "auto" else [device]
     monkeypatch.setattr("featx.extraction.side_by_side.spread_devices", lambda name: gpus)
-    shared = side_by_side.share(1000, 4, device)
+    shared = share(1000, 4, device)
     assert [where for _, where in shared] == [f"cuda:{index}" for index in devices]
     assert [shard for shard, _ in shared] == shards.cut(1000, 4)
 
