@@ -15,7 +15,12 @@ import click
 def inspect(file: Path, as_json: bool, verbose: bool) -> None:
     """Show what a features FILE holds: provenance, images and layers.
 
-    Takes a .partial too, and says how far it has come.
+    The page tells provenance, rows by status, and of each layer its shape, its share of zeros and
+    what it takes on disk. Takes a .partial too, and says how far it has come. `featx verify` reads
+    all of the file and tells whether it is whole.
+
+    \b
+    featx inspect fgnet.h5
     """
     from featx.store.inspection import describe, summarize
 

@@ -71,9 +71,12 @@ def run_without(blocked, code):
 TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
-@pytest.mark.parametrize(
-    "command", ["clean", "merge", "regress", "ensemble", "compare", "inspect", "status", "doctor"]
-)
+TORCHLESS = [
+    "clean", "merge", "regress", "ensemble", "compare", "inspect", "verify", "status", "doctor",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", TORCHLESS)
 def test_help_of_the_torchless_commands_needs_no_torch(command):
     done = run_without(TORCH, f"from cli.main import main; main([{command!r}, '--help'])")
     assert done.returncode == 0, done.stderr

@@ -121,10 +121,11 @@ def read_images(file: h5py.File) -> pd.DataFrame:
 
 def read_layers(file: h5py.File) -> dict[str, Layer]:
     """Return the layers by name, in the order in which they were asked for."""
-    return {name: _read_layer(file, name) for name in json.loads(file.attrs["layers"])}
+    return {name: read_layer(file, name) for name in json.loads(file.attrs["layers"])}
 
 
-def _read_layer(file: h5py.File, name: str) -> Layer:
+def read_layer(file: h5py.File, name: str) -> Layer:
+    """Return a layer by its name."""
     variable = file[name]
     classes: tuple[float | str, ...] = ()
     (dimension,) = variable.dims[1].keys()

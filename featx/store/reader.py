@@ -23,6 +23,8 @@ from featx.store.schema import Layer
 #: Bytes read at a time where only some rows are wanted.
 _RUN_BYTES = 16 << 20
 
+_REMEDY = "extract it again, take a whole copy, or save what it holds with `featx repair`"
+
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
@@ -30,9 +32,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise FeatxError(
-            f"{path} is damaged: {schema.cause(error)}; extract it again or take a whole copy"
-        ) from error
+        raise FeatxError(f"{path} is damaged: {schema.cause(error)}; {_REMEDY}") from error
 
 
 def open_features(path: str | Path) -> h5py.File:
@@ -85,7 +85,7 @@ def _unreadable(path: Path, error: OSError) -> str:
             "(then set HDF5_USE_FILE_LOCKING=FALSE)"
         )
     if "truncated file" in text:
-        return f"{path} is truncated; extract it again or take a whole copy"
+        return f"{path} is truncated; {_REMEDY}"
     if path.stat().st_size == 0:
         return f"{path} is empty; extract it again or take a whole copy"
     if "signature not found" in text and _is_journal(path):
@@ -95,7 +95,7 @@ def _unreadable(path: Path, error: OSError) -> str:
         )
     if "signature not found" in text:
         return f"{path} is not an HDF5 file; give a features file, as `featx extract` writes it"
-    return f"{path} is damaged: {schema.cause(error)}; extract it again or take a whole copy"
+    return f"{path} is damaged: {schema.cause(error)}; {_REMEDY}"
 
 
 def _is_journal(path: Path) -> bool:

@@ -1,0 +1,88 @@
+"""Reading a layer chunk by chunk, so that damage is told with its rows and costs no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from featx.store import schema
+
+#: About so many bytes of rows are read at a time.
+_BLOCK_BYTES = 8 << 20
+
+#: What HDF5 raises about a damaged file, by way of h5py.
+ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive rows of a layer.
+
+    Attributes
+    ----------
+    rows : range
+        Which.
+    values : numpy.ndarray or None
+        As stored, shape (len(rows), units); None where they cannot be read.
+    problem : str
+        Why they cannot.
+    """
+
+    rows: range
+    values: np.ndarray | None
+    problem: str = ""
+
+
+def parts(variable: h5py.Dataset, end: int | None = None) -> Iterator[Part]:
+    """Yield all rows of a layer in order; whole chunks, several where they can be read.
+
+    Parameters
+    ----------
+    variable : h5py.Dataset
+        The layer.
+    end : int, optional
+        Bytes that the file has, where less than HDF5 was told: what lies behind is lost.
+    """
+    n, units = variable.shape
+    size = variable.chunks[0]
+    step = max(1, _BLOCK_BYTES // (size * units * variable.dtype.itemsize)) * size
+    for start in range(0, n, step):
+        rows = range(start, min(start + step, n))
+        whole = _read(variable, rows, end)
+        if whole.values is not None:
+            yield whole
+            continue
+        for first in range(start, rows.stop, size):
+            yield _read(variable, range(first, min(first + size, n)), end)
+
+
+def _read(variable: h5py.Dataset, rows: range, end: int | None) -> Part:
+    try:
+        for first in rows[:: variable.chunks[0]]:
+            chunk = variable.id.get_chunk_info_by_coord((first, 0))
+            if chunk.byte_offset is None:  # HDF5 would read zeros
+                return Part(rows, None, "they are not in the file")
+            if end is not None and chunk.byte_offset + chunk.size > end:
+                return Part(rows, None, "they lie behind the end of the file")
+        return Part(rows, variable[rows.start : rows.stop])
+    except ERRORS as error:
+        return Part(rows, None, schema.cause(error))
+
+
+def has_checksums(variable: h5py.Dataset) -> bool:
+    """Return whether each chunk has a checksum that HDF5 compares: gzip's Adler-32."""
+    return bool(variable.compression == "gzip" or variable.fletcher32)
+
+
+def tell_rows(numbers: np.ndarray) -> str:
+    """Return row numbers, which count from 0, as ``rows 1-16, 33-48``, counted from 1."""
+    edges = np.flatnonzero(np.diff(numbers) > 1)
+    runs = [
+        f"{run[0] + 1}" if len(run) == 1 else f"{run[0] + 1}-{run[-1] + 1}"
+        for run in np.split(numbers, edges + 1)
+    ]
+    shown = ", ".join(runs[:5]) + (" …" if runs[5:] else "")
+    return f"row {shown}" if len(numbers) == 1 else f"rows {shown} ({len(numbers)} rows)"
