@@ -31,6 +31,7 @@ COMMANDS = {
     "explain": ("cli.explain:explain", "Where on a face a fine-tuned network looks."),
     "inspect": ("cli.inspect:inspect", "What is inside a features file."),
     "verify": ("cli.verify:verify", "Whether features files are whole; what is wrong with them."),
+    "repair": ("cli.repair:repair", "Damaged features file -> what it still holds, and what not."),
     "status": ("cli.status:status", "How far the work in a folder has come, also on a cluster."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }

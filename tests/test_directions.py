@@ -72,7 +72,8 @@ TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
 TORCHLESS = [
-    "clean", "merge", "regress", "ensemble", "compare", "inspect", "verify", "status", "doctor",
+    "clean", "merge", "regress", "ensemble", "compare", "inspect", "verify", "repair", "status",
+    "doctor",
 ]  # fmt: skip
 
 

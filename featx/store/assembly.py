@@ -100,7 +100,7 @@ def assemble(
                     break
             digests = {name: hasher.hexdigest() for name, hasher in hashers.items()}
             for name, digest in digests.items():
-                variables[name].attrs["sha256"] = digest
+                variables[name].attrs.modify("sha256", digest)
     finally:
         sink.close()
         if sink.error is not None:

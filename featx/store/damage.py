@@ -36,8 +36,10 @@ class Part:
     problem: str = ""
 
 
-def parts(variable: h5py.Dataset, end: int | None = None) -> Iterator[Part]:
-    """Yield all rows of a layer in order; whole chunks, several where they can be read.
+def parts(
+    variable: h5py.Dataset, end: int | None = None, wanted: range | None = None
+) -> Iterator[Part]:
+    """Yield the rows of a layer in order; whole chunks, several where they can be read.
 
     Parameters
     ----------
@@ -45,11 +47,14 @@ def parts(variable: h5py.Dataset, end: int | None = None) -> Iterator[Part]:
         The layer.
     end : int, optional
         Bytes that the file has, where less than HDF5 was told: what lies behind is lost.
+    wanted : range, optional
+        Which rows, beginning with a chunk; all by default.
     """
-    n, units = variable.shape
+    wanted = range(len(variable)) if wanted is None else wanted
+    n, units = wanted.stop, variable.shape[1]
     size = variable.chunks[0]
     step = max(1, _BLOCK_BYTES // (size * units * variable.dtype.itemsize)) * size
-    for start in range(0, n, step):
+    for start in range(wanted.start, n, step):
         rows = range(start, min(start + step, n))
         whole = _read(variable, rows, end)
         if whole.values is not None:

@@ -86,6 +86,9 @@ def create_layers(
         variable.attrs["shape"] = np.asarray(layer.shape, dtype=np.int64)
         # CF: xarray then shows subject, age and so on beside the layer's values
         variable.attrs["coordinates"] = " ".join(IMAGE_COLUMNS[1:])
+        # set when the rows are there; its room is taken now, for HDF5 would move the variable's
+        # description behind the rows, where a file that is cut off has lost it
+        variable.attrs["sha256"] = "0" * 64
         variables[layer.name] = variable
     return variables
 

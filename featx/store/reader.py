@@ -68,7 +68,7 @@ def open_features(path: str | Path) -> h5py.File:
     except OSError as error:
         raise FeatxError(_unreadable(path, error)) from None
     try:
-        _check_format(file, path)
+        check_format(file, path)
     except BaseException:
         file.close()
         raise
@@ -103,7 +103,14 @@ def _is_journal(path: Path) -> bool:
         return stream.read(len(MAGIC)) == MAGIC
 
 
-def _check_format(file: h5py.File, path: Path) -> None:
+def check_format(file: h5py.File, path: Path) -> None:
+    """Refuse an open HDF5 file that is no features file of this version.
+
+    Raises
+    ------
+    FeatxError
+        If it isn't.
+    """
     with reading(path):
         stored = file.attrs.get("format", "")
         stored = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored

@@ -92,6 +92,10 @@ def _attributes(file: h5py.File) -> Iterator[str]:
                 yield f"attribute {name} is {file.attrs[name]!r}"
         except damage.ERRORS as error:
             yield f"attribute {name} cannot be read: {schema.cause(error)}"
+    try:
+        netcdf.read_provenance(file)
+    except damage.ERRORS as error:
+        yield f"the provenance cannot be read: {schema.cause(error)}"
 
 
 def _images(file: h5py.File, images: pd.DataFrame) -> Iterator[str]:
