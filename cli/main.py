@@ -32,6 +32,7 @@ COMMANDS = {
     "inspect": ("cli.inspect:inspect", "What is inside a features file."),
     "verify": ("cli.verify:verify", "Whether features files are whole; what is wrong with them."),
     "repair": ("cli.repair:repair", "Damaged features file -> what it still holds, and what not."),
+    "export": ("cli.export:export", "Features file -> Parquet, CSV, npz or mat."),
     "status": ("cli.status:status", "How far the work in a folder has come, also on a cluster."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }

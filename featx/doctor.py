@@ -35,6 +35,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "face_recognition_models": "face_recognition_models",
         "pillow": "PIL",
     },
+    "parquet": {"pyarrow": "pyarrow"},
     "video": {"opencv-python-headless": "cv2"},
 }
 
