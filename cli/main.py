@@ -33,6 +33,7 @@ COMMANDS = {
     "verify": ("cli.verify:verify", "Whether features files are whole; what is wrong with them."),
     "repair": ("cli.repair:repair", "Damaged features file -> what it still holds, and what not."),
     "export": ("cli.export:export", "Features file -> Parquet, CSV, npz or mat."),
+    "diff": ("cli.diff:diff", "In what two features files differ: provenance, images, numbers."),
     "status": ("cli.status:status", "How far the work in a folder has come, also on a cluster."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }

@@ -72,8 +72,8 @@ TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 
 TORCHLESS = [
-    "clean", "merge", "regress", "ensemble", "compare", "inspect", "verify", "repair", "status",
-    "doctor",
+    "clean", "merge", "regress", "ensemble", "compare", "inspect", "verify", "repair", "export",
+    "diff", "status", "doctor",
 ]  # fmt: skip
 
 

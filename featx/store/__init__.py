@@ -2,7 +2,9 @@
 
 HDF5 in the netCDF-4 data model, so that xarray, netCDF4, h5py, R (rhdf5), MATLAB and Octave
 open it. The modules: `schema` says what is in the file, `writer` writes and resumes it, `reader`
-reads it, `inspection` describes it in words, `merging` joins shards of it.
+reads it, `inspection` describes it in words, `merging` joins shards of it,
+`verification` tells what is wrong with it, `repairing` saves what is left of it, `exporting` writes
+it in other forms, `difference` sets two of them side by side.
 """
 
 from __future__ import annotations
