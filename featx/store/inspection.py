@@ -148,6 +148,7 @@ def describe(summary: dict[str, Any]) -> str:
     state = "" if summary["finished"] else f"   UNFINISHED: {rows['done']} of {rows['n']} rows"
     lines = [
         f"{summary['file']}   {_bytes(summary['bytes'])}{state}",
+        *_repaired(summary["provenance"]),
         f"  {'format':<14} {summary['format']}, begun {summary['created']}",
         f"  {'config hash':<14} {summary['config_hash']}",
         "",
@@ -165,6 +166,13 @@ def describe(summary: dict[str, Any]) -> str:
     for layer in summary["layers"]:
         lines += _describe_layer(layer, rows["n"])
     return "\n".join(lines)
+
+
+def _repaired(provenance: dict[str, Any]) -> list[str]:
+    if not (told := provenance.get(schema.REPAIRED)):
+        return []
+    layers = f"; layers lost: {', '.join(told['layers_lost'])}" if told["layers_lost"] else ""
+    return [f"  {'REPAIRED':<14} {told['rows_lost']} rows of a damaged file lost{layers}"]
 
 
 def _describe_layer(layer: dict[str, Any], n: int) -> list[str]:

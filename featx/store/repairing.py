@@ -24,9 +24,6 @@ from featx.store.records import Record
 from featx.store.schema import Layer
 from featx.store.verification import is_as_told
 
-#: The attribute, among the provenance, by which a repaired file tells that it is one.
-ATTRIBUTE = "repaired"
-
 
 @dataclass
 class Repair:
@@ -135,14 +132,21 @@ def _survey(file: h5py.File, end: int | None, wanted: Sequence[str], path: Path)
         found.lost |= unreadable & ok
     if not found.layers or (ok.any() and not (ok & ~found.lost).any()):
         raise _hopeless(path, "no row can be read whole")
-    kept = list(found.layers.values())
-    if len(kept) == len(names) and is_as_told(file, images, kept) is False:
+    if _is_as_told(file, images, names) is False:
         raise _hopeless(path, "its image table or provenance was changed, or its rows reordered")
     images.loc[found.lost, "status"] = "corrupt"
     images.loc[found.lost, "reason"] = [
         f"lost in a damaged features file:{told}" for told in reasons[found.lost]
     ]
     return found
+
+
+def _is_as_told(file: h5py.File, images: pd.DataFrame, names: Sequence[str]) -> bool | None:
+    """Do as `is_as_told`; where the description of a layer is lost, nothing can be told: None."""
+    try:
+        return is_as_told(file, images, [netcdf.read_layer(file, name) for name in names])
+    except damage.ERRORS:
+        return None
 
 
 def _unreadable(variable: h5py.Dataset, end: int | None, found: Repair) -> tuple[np.ndarray, str]:
@@ -168,7 +172,7 @@ def _write(file: h5py.File, end: int | None, found: Repair, path: Path, out: Pat
     layers = list(found.layers.values())
     dtype = str(file[layers[0].name].dtype)
     provenance = netcdf.read_provenance(file) | {
-        ATTRIBUTE: {
+        schema.REPAIRED: {
             "config_hash": str(file.attrs.get("config_hash", "")),
             "file_sha256": file_sha256(path),
             "rows_lost": int(found.lost.sum()),

@@ -44,6 +44,9 @@ RESERVED: tuple[str, ...] = (
     "context",
 )
 
+#: The attribute, among the provenance, by which a file of `featx repair` tells that it is one.
+REPAIRED = "repaired"
+
 _NOT_JSON = object()
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.@+-]{0,127}")

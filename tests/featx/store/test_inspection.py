@@ -15,6 +15,7 @@ from featx.errors import FeatxError
 from featx.store import FeaturesWriter, inspection
 from featx.store.inspection import describe, summarize
 
+from . import broken
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
 
 Write = Callable[..., Path]
@@ -117,6 +118,23 @@ def test_command(mixed: Path) -> None:
     assert plain.output.strip() == describe(summarize(mixed)).strip()
     as_json = CliRunner().invoke(inspect, [str(mixed), "--json"])
     assert json.loads(as_json.output) == summarize(mixed)
+
+
+def test_damaged_files(write: Write) -> None:
+    """What the table in docs/features-file.md says of inspect."""
+    flipped = write(name="flipped.h5")
+    broken.flip_in_chunk(flipped, "gap", 0)
+    with pytest.raises(FeatxError, match=r"is damaged: .* save what it holds with `featx repair`"):
+        summarize(flipped)
+    older = write(name="older.h5")
+    broken.make_older(older)
+    with pytest.raises(FeatxError, match="has the format featx-features/0, this version reads"):
+        summarize(older)
+    reordered = write(name="reordered.h5")
+    before = summarize(reordered)
+    broken.reorder(reordered, "gap", "image")
+    after = summarize(reordered)
+    assert {key for key in before if before[key] != after[key]} <= {"bytes", "layers"}
 
 
 def test_errors_are_one_line_without_traceback(mixed: Path) -> None:

@@ -60,7 +60,9 @@ def test_a_flipped_bit_costs_its_chunk(write: Write, tmp_path: Path) -> None:
             }
         }
         assert saved.images["reason"][20] == "lost in a damaged features file: flattened"
-    assert "16 corrupt, 24 ok" in describe(summarize(out))
+    page = describe(summarize(out))
+    assert "16 corrupt, 24 ok" in page
+    assert "REPAIRED       16 rows of a damaged file lost\n" in page
 
 
 def test_other_layers_lose_nothing_by_themselves(write: Write, tmp_path: Path) -> None:
@@ -158,6 +160,11 @@ def test_what_is_not_repaired(write: Write, tmp_path: Path) -> None:
         repair(older, out)
     changed = write(name="changed.h5")
     broken.reorder(changed, "subject")
+    with pytest.raises(FeatxError, match="image table or provenance was changed"):
+        repair(changed, out)
+    broken.flip_in_chunk(changed, "gap", 0)
+    with h5py.File(changed, "r+") as file:
+        file["softmax"].attrs["sha256"] = "0" * 64
     with pytest.raises(FeatxError, match="image table or provenance was changed"):
         repair(changed, out)
     lost = write(name="lost.h5")
