@@ -67,9 +67,10 @@ def r2(age: ArrayLike, predicted: ArrayLike) -> float:
     NaN where it is undefined: with one image, or where all true ages are the same.
     """
     true, guess = _ages(age, predicted)
-    if np.ptp(true) == 0:
+    spread = np.square(true - true.mean()).sum()
+    if np.ptp(true) == 0 or spread == 0:  # of equal ages rounding may leave some
         return float("nan")
-    return float(1 - np.square(true - guess).sum() / np.square(true - true.mean()).sum())
+    return float(1 - np.square(true - guess).sum() / spread)
 
 
 @dataclass(frozen=True)
