@@ -37,7 +37,8 @@ from featx.cluster import Resources, submissions
 from featx.cluster.job import Job
 from regress.data import LayerData
 from regress.evaluate import gather, start
-from regress.fold_pieces import finished_folds, write_fold
+from regress.fold_pieces import write_fold
+from regress.fold_records import finished_folds
 from regress.methods import Method
 from regress.on_slurm import plan_work
 from regress.protocols import Fold, split_hash

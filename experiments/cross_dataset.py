@@ -42,7 +42,8 @@ from featx.training.samples import (
 from featx.training.shortage import telling_shortage
 from featx.views import View
 from featx.weights import load_network
-from regress.fold_pieces import finished_folds, write_fold
+from regress.fold_pieces import write_fold
+from regress.fold_records import finished_folds
 from regress.methods import plain
 from regress.predictions import FORMAT
 from regress.protocols import Fold, split_hash, with_subjects

@@ -34,7 +34,7 @@ from featx.training.processes import Processes
 from featx.training.stage import NETWORK
 from featx.training.stopping import Request, asked, deferred
 from featx.weights import LoadedNetwork
-from regress.fold_pieces import finished_folds, forget
+from regress.fold_records import finished_folds, forget
 from regress.protocols import Fold
 from regress.publishing import start_folder
 

@@ -29,7 +29,8 @@ from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage, start_preprocessing
 from featx.training.stopping import at_once, listen
 from featx.weights import LoadedNetwork, load_network
-from regress.fold_pieces import finished_folds, fold_stem, write_failure, write_fold
+from regress.fold_pieces import write_fold
+from regress.fold_records import finished_folds, fold_stem, write_failure
 from regress.methods import plain
 from regress.protocols import Fold
 from regress.regressors import make_regressor

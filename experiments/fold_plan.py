@@ -20,7 +20,7 @@ from featx.training.planning import StagePlan, plan_stages
 from featx.training.rehearsal import check_enough, check_layers
 from featx.training.samples import Samples, check_disjoint
 from featx.views import View
-from regress.fold_pieces import fold_stem
+from regress.fold_records import fold_stem
 from regress.protocols import Fold, check_named, plan_folds, split_hash, with_subjects
 from regress.regressors import make_regressor
 

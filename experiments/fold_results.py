@@ -15,7 +15,7 @@ from featx.training.cascade import finished_cascade
 from featx.training.cascade_file import describe
 from featx.training.planning import StagePlan
 from featx.weights import LoadedNetwork
-from regress.fold_pieces import failed_folds, finished_folds
+from regress.fold_records import failed_folds, finished_folds
 from regress.predictions import FORMAT
 from regress.protocols import Fold
 from regress.publishing import publish, start_folder

@@ -1,7 +1,8 @@
-"""How much memory this process may still take: the machine's, or its control group's. No torch."""
+"""How much memory this process may still take, and giving back what it has freed. No torch."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,17 @@ def free_memory(root: Path = _ROOT) -> int:
         if bound is not None and use is not None:
             bounds.append(bound - use + _stat(folder / "memory.stat", cached))
     return max(0, min(bounds))
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc; else nothing.
+
+    glibc keeps freed blocks below the last one in use, and seldom finds a place among them for
+    another tensor, whose beginning has to be aligned: over a long run the process grows and grows.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _physical() -> int:

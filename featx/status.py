@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featx.errors import FeatxError
-from featx.store import journal
-from featx.store.reader import open_features
 
 _SHARD = re.compile(r"(.+)\.shard-(\d+)-of-([1-9]\d*)(\.[^.]+)?")
 
@@ -110,6 +108,8 @@ def extractions(folder: Path, names: Iterable[str]) -> list[Extraction]:
 
 
 def _whole(path: Path) -> Extraction | None:
+    from featx.store.reader import open_features
+
     try:
         with open_features(path) as file:
             rows = len(file["image"])
@@ -121,6 +121,8 @@ def _whole(path: Path) -> Extraction | None:
 def _unfinished(
     path: Path, shards: int, shards_done: int, begun: Iterable[Path]
 ) -> Extraction | None:
+    from featx.store import journal
+
     rows_done = rows = count = 0
     for partial in begun:
         try:

@@ -15,7 +15,8 @@ import pandas as pd
 from featx import __version__
 from featx.errors import FeatxError
 from regress.expected_age import told_classes
-from regress.fold_pieces import finished_folds, write_fold
+from regress.fold_pieces import write_fold
+from regress.fold_records import finished_folds
 from regress.naming import display_names
 from regress.predictions import FORMAT, TASKS, Run
 from regress.probabilities import has_probabilities, probabilities_sha256, read_probabilities

@@ -14,10 +14,18 @@ import pandas as pd
 from featx.cluster import Part, run
 from featx.errors import FeatxError
 from featx.progress import tracking
-from regress.fold_pieces import failed_folds, finished_folds, forget, write_failure, write_fold
+from regress.fold_pieces import write_fold
+from regress.fold_records import (
+    failed_folds,
+    finished_folds,
+    forget,
+    unit_label,
+    write_failure,
+    write_plan,
+)
 from regress.methods import Method, plain
 from regress.protocols import Fold
-from regress.publishing import publish, start_folder, unit_label, write_plan
+from regress.publishing import publish, start_folder
 
 
 @dataclass(frozen=True)

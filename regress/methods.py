@@ -15,7 +15,7 @@ import numpy as np
 from featx import __version__
 from featx.errors import FeatxError
 from regress.data import LayerData, load_layer
-from regress.fold_pieces import fold_stem
+from regress.fold_records import fold_stem
 from regress.predictions import FORMAT
 from regress.protocols import Fold, check_named, plan_folds, split_hash
 from regress.regressors import make_regressor

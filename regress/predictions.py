@@ -21,8 +21,7 @@ from featx.atomic import writing
 from featx.errors import FeatxError, unknown
 from featx.file_hash import file_sha256
 from featx.manifest import floats, read_csv_text
-
-FORMAT = "featx-predictions/1"
+from regress.fold_records import FORMAT
 
 
 @dataclass(frozen=True)

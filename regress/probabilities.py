@@ -12,7 +12,7 @@ import pandas as pd
 
 from featx.atomic import writing
 from featx.errors import FeatxError
-from regress.fold_pieces import fold_stem
+from regress.fold_records import fold_stem
 from regress.predictions import Run, read_csv
 
 _FILE = "probabilities.h5"

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import (
-    BaseCrossValidator,
-    GroupKFold,
-    GroupShuffleSplit,
-    LeaveOneGroupOut,
-    PredefinedSplit,
-)
 
 from featx.errors import FeatxError, unknown
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import BaseCrossValidator
 
 PROTOCOLS = ("lopo", "kfold:K", "folds", "holdout:F")
 
@@ -81,6 +78,13 @@ def splitter(protocol: str, images: pd.DataFrame, seed: int = 0) -> BaseCrossVal
     FeatxError
         If the protocol is unknown, its number is out of range, or subjects or folds are too few.
     """
+    from sklearn.model_selection import (
+        GroupKFold,
+        GroupShuffleSplit,
+        LeaveOneGroupOut,
+        PredefinedSplit,
+    )
+
     name, _, argument = protocol.partition(":")
     n_subjects = images["subject"].nunique()
     if name == "lopo" and not argument:
@@ -149,7 +153,7 @@ def plan_folds(protocol: str, images: pd.DataFrame, seed: int = 0) -> list[Fold]
     """
     split = splitter(protocol, images, seed)
     rows = np.zeros((len(images), 1))
-    groups = None if isinstance(split, PredefinedSplit) else images["subject"]
+    groups = None if protocol == "folds" else images["subject"]
     folds = []
     for number, (train, test) in enumerate(split.split(rows, groups=groups)):
         name = {"lopo": "subject", "folds": "fold"}.get(protocol)

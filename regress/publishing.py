@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,11 @@ from typing import Any
 from featx import __version__
 from featx.atomic import remove_leftovers, write_json
 from featx.errors import FeatxError
-from regress.fold_pieces import finished_folds, gather
+from regress.fold_pieces import gather
+from regress.fold_records import finished_folds
 from regress.predictions import FORMAT, write_csv
 from regress.probabilities import write_probabilities
 from regress.summary import summarise
-
-#: The file in a method's folder that names its folds.
-PLAN = "plan.json"
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "h5py", "joblib", "pandas")
 
@@ -38,23 +35,6 @@ def start_folder(folder: Path, resume: bool) -> None:
         (folder / "folds").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FeatxError(f"cannot make {folder}: {error.strerror or error}") from None
-
-
-def write_plan(folder: Path, method: str, key: str, folds: Sequence[str]) -> None:
-    """Write down a method's folds beside them, for `featx status`; once where nothing changed."""
-    told = {"format": FORMAT, "method": method, "key": key, "folds": list(folds)}
-    path = folder / PLAN
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        there = None
-    if there != told:
-        write_json(path, told)
-
-
-def unit_label(method: str, fold: str | None) -> str:
-    """Return in words what a task computes: a fold of a method, or all where that is None."""
-    return f"{method}, {'all folds' if fold is None else f'fold {fold}'}"
 
 
 def publish(

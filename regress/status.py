@@ -14,9 +14,7 @@ from featx.cluster import submissions
 from featx.cluster.submissions import Task
 from featx.errors import FeatxError
 from featx.status import Extraction, Training, extractions, training
-from regress.fold_pieces import failed_folds, finished_folds
-from regress.predictions import FORMAT
-from regress.publishing import PLAN, unit_label
+from regress.fold_records import FORMAT, PLAN, failed_folds, finished_folds, unit_label
 
 #: The state of a task that Slurm has forgotten: it has ended, one way or the other.
 _FORGOTTEN = "ENDED"

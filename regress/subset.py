@@ -12,7 +12,8 @@ import numpy as np
 
 from featx import __version__
 from featx.errors import FeatxError
-from regress.fold_pieces import finished_folds, write_fold
+from regress.fold_pieces import write_fold
+from regress.fold_records import finished_folds
 from regress.predictions import FORMAT, Run
 from regress.probabilities import has_probabilities, probabilities_sha256, read_probabilities
 from regress.protocols import Fold, split_hash

@@ -89,7 +89,15 @@ def test_a_budget_too_short_is_doubled(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "options", "rows"),
     [
-        ("start_up", [], ["`featx --help`", "`featx regress`, 40 images, 8 folds"]),
+        (
+            "start_up",
+            [],
+            [
+                "`featx --help`; torch",
+                "`featx regress`, 40 images, 8 folds; torch",
+                "`featx regress`, 40 images, 8 folds; its imports alone",
+            ],
+        ),
         (
             "exact_kernel",
             ["--images", "40", "--units", "5", "--subjects", "6", "--sample", "2"],

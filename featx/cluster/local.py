@@ -11,10 +11,6 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import BrokenProcessPool, reusable_executor
-from threadpoolctl import threadpool_limits
-
 from featx.errors import FeatxError
 
 #: Seconds between two looks whether the parent is still there.
@@ -48,6 +44,10 @@ def _capped(
         _end_with(caller)
     token = _AT_ONCE.set(jobs)
     try:
+        if threads is None:
+            return function(*args)
+        from threadpoolctl import threadpool_limits
+
         with threadpool_limits(threads):
             return function(*args)
     finally:
@@ -93,6 +93,9 @@ def run(
     FeatxError
         If a process is killed, as the system does where memory runs out.
     """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import BrokenProcessPool
+
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
     calls = (delayed(_capped)(function, threads, jobs, os.getpid(), *task) for task in tasks)
@@ -107,6 +110,8 @@ def run(
 
 def signal_workers(number: int) -> None:
     """Send a signal to the processes of `run`, those between two tasks too."""
+    from joblib.externals.loky import reusable_executor
+
     executor = reusable_executor._executor
     for worker in list(executor._processes or ()) if executor else ():
         with contextlib.suppress(ProcessLookupError):
@@ -115,6 +120,8 @@ def signal_workers(number: int) -> None:
 
 def end_workers() -> None:
     """End the processes of `run`; the next call starts others."""
+    from joblib.externals.loky import reusable_executor
+
     executor = reusable_executor._executor
     if executor:
         executor.shutdown(wait=True, kill_workers=True)

@@ -25,10 +25,14 @@ from featx.extraction.planning import Plan, plan
 from featx.extraction.precision_choice import recorded_precision
 from featx.images import MAX_PIXELS
 from featx.loading import Crops, batches
+from featx.memory import give_back
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 
 __all__ = ["Extraction", "extract", "open_writer", "run"]
+
+#: After so many batches freed memory goes back to the system.
+_GIVE_BACK_EVERY = 8
 
 
 @dataclass(frozen=True)
@@ -206,9 +210,10 @@ def _fill(writer: FeaturesWriter, settled: Plan, max_pixels: int, advance: Any) 
         batch_size=settled.batch_size,
     )
     images = 0
+    give_back()  # of reading the table; the processes that decode begin as copies of this one
     pin = settled.device.type == "cuda"
     loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=pin)
-    for first, stop, pixels, rows, failures in loaded:
+    for number, (first, stop, pixels, rows, failures) in enumerate(loaded, start=1):
         features = engine(pixels, [names[row] for row in rows])
         # without rows of other shards, and those that the run taken up has written already
         wanted = range(max(first, left.start), min(stop, left.stop))
@@ -222,6 +227,8 @@ def _fill(writer: FeaturesWriter, settled: Plan, max_pixels: int, advance: Any) 
             status=["corrupt" if row in failures else statuses[row] for row in wanted],
             reason=[failures.get(row, reasons[row]) for row in wanted],
         )
+        if number % _GIVE_BACK_EVERY == 0:
+            give_back()
         images += len(rows)
         advance(len(wanted))
     return images

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
+from featx.memory import give_back
 from featx.store import deflate, netcdf, schema
 from featx.store.comparison import check_rows
 from featx.store.deflate import Chunk
@@ -92,6 +93,7 @@ def assemble(
                 for block in blocks
             )
             for block, chunks in deflate.one_ahead(begun):
+                give_back()
                 for name, rows in block.items():
                     hashers[name].update(np.ascontiguousarray(rows.values).data)
                     _write_rows(variables[name], start, rows.values, chunks[name])

@@ -145,6 +145,7 @@ class FeaturesWriter:
                 self._journal = Journal.create(self.partial, self._plan)
             except OSError as error:
                 raise self._stopped(error) from error
+        del self._plan["images"]  # written, and compared: of two copies one is enough
         return self
 
     def _refuse_unless_resumed(self) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Mapping
-from typing import Any
-
-from sklearn.base import BaseEstimator
+from typing import TYPE_CHECKING, Any
 
 from featx.errors import FeatxError, unknown
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 _REGRESSORS = {
     "auto-sklearn": "regress.regressors.auto_sklearn:AutoSklearnRegressor",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regress.fold_pieces import finished_folds
+from regress.fold_records import finished_folds
 from regress.predictions import read_run
 from regress.regressors.auto_sklearn import environment
 

@@ -1,8 +1,12 @@
-"""Free memory under the control groups of clusters and containers."""
+"""Free memory under the control groups of clusters and containers, and what is given back."""
+
+import platform
+import subprocess
+import sys
 
 import pytest
 
-from featx.memory import free_memory
+from featx.memory import free_memory, give_back
 
 GIB = 1 << 30
 
@@ -74,3 +78,31 @@ def test_never_below_nothing(machine):
 
 def test_here():
     assert free_memory() > 0
+
+
+# Half of the blocks are freed, each between two that stay: only the C library can give those back.
+HOLES = """
+from pathlib import Path
+from featx.memory import give_back
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+kept = [bytearray(b"x" * 60_000) for _ in range(2_000)]
+kept[::2] = [None] * 1_000
+before = resident()
+give_back()
+print(before - resident())
+assert kept[1] == b"x" * 60_000
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_freed_blocks_between_others_are_given_back():
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 30_000_000  # of 60 MB
+
+
+def test_nothing_to_give_back_to_another_c_library(monkeypatch):
+    monkeypatch.setattr("featx.memory.ctypes.CDLL", lambda name: object())
+    give_back()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import sklearn.metrics
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
@@ -43,6 +44,21 @@ def test_against_plain_python(pairs):
     assert metrics.bias(true, guess) == pytest.approx(sum(b - a for a, b in pairs) / n, abs=1e-9)
     lower, upper = metrics.quartiles(true, guess)
     assert errors[0] <= lower <= metrics.median_ae(true, guess) <= upper <= errors[-1]
+
+
+@given(PAIRS)
+def test_errors_in_years_against_scikit_learn(pairs):
+    true, guess = np.array(pairs).T
+    ours = [metrics.mae, metrics.median_ae, metrics.rmse]
+    theirs = [
+        sklearn.metrics.mean_absolute_error,
+        sklearn.metrics.median_absolute_error,
+        sklearn.metrics.root_mean_squared_error,
+    ]
+    for our, their in zip(ours, theirs, strict=True):
+        assert our(true, guess) == pytest.approx(their(true, guess))
+    assume(np.ptp(true) > 1e-3)
+    assert metrics.r2(true, guess) == pytest.approx(sklearn.metrics.r2_score(true, guess))
 
 
 def test_pooled_and_fold_mean_r2_differ_and_undefined_folds_are_counted():

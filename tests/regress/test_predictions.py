@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
-from regress.fold_pieces import finished_folds, fold_stem, gather, write_fold
+from regress.fold_pieces import gather, write_fold
+from regress.fold_records import finished_folds, fold_stem
 from regress.predictions import COLUMNS, GENDERS, Run, read_csv, read_run, write_csv
 from regress.probabilities import has_probabilities, read_probabilities, write_probabilities
 from tests.regress.made_runs import GROUPS, draw, draw_probabilities, write_run

@@ -13,8 +13,9 @@ from featx.errors import FeatxError
 from featx.manifest import new_table
 from featx.shards import cut
 from featx.store import FeaturesWriter, Layer
-from regress.fold_pieces import write_failure, write_fold
-from regress.publishing import publish, write_plan
+from regress.fold_pieces import write_fold
+from regress.fold_records import write_failure, write_plan
+from regress.publishing import publish
 from regress.status import look
 from regress.status_text import as_json, describe
 
