@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 # two processes, a file's tests in one of them; TESTFLAGS= for one process
 TESTFLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test test-long bench lint format clean
 
 help:
 	@echo "make demo    the whole flow on made-up faces, to a report"
 	@echo "make test    the tests"
+	@echo "make test-long  those that take minutes each"
 	@echo "make bench   what is fast, against what: an hour, on a machine that does nothing else"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
@@ -29,6 +30,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTFLAGS)
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest $(TESTFLAGS) -m long
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/page.py -o bench.md

@@ -105,6 +105,7 @@ def check(table, told, output, expected):
             assert f"{100 * sd:.2f} % | " in output
 
 
+@pytest.mark.long
 def test_from_generated_fold_files_to_the_table(tmp_path):
     labels = ["(0, 2)", "(4, 6)", "13", "(15, 20)", "(25, 23)", "(38, 43)", "(48, 53)", "(60, 100)"]
     rows = [

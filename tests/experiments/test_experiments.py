@@ -216,7 +216,23 @@ def test_unknown_names(table):
         )
 
 
-@pytest.mark.parametrize("name", experiment_names())
+QUICK = {
+    "agenet/table4",
+    "agenet/table5",
+    "attentional/recipe",
+    "attentional/table1",
+    "cross_modal/small",
+    "multi_task/utkface",
+    "utkface/systems",
+}
+
+
+def _smoke_run(name):
+    """Return a table's name as a parameter; all but the quick ones take minutes."""
+    return pytest.param(name, marks=() if name in QUICK else pytest.mark.long)
+
+
+@pytest.mark.parametrize("name", [_smoke_run(name) for name in experiment_names()])
 def test_a_smoke_run_takes_every_row_to_its_end(tmp_path, name):
     out = tmp_path / "out"
     result = CliRunner().invoke(command, ["run", name, "--smoke", "-o", str(out)])

@@ -98,7 +98,15 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+#: These take minutes.
+LONG = {"attention", "multi-task, as written"}
+
+
+def _recipe(name):
+    return pytest.param(name, marks=pytest.mark.long if name in LONG else ())
+
+
+@pytest.mark.parametrize("recipe", [_recipe(name) for name in RECIPES])
 def test_a_recipe_learns_what_a_constant_does_not(tmp_path, faces, recipe):
     file, epochs, changes = RECIPES[recipe]
     runs = learned(file, faces, tmp_path / "out", epochs, changes)
