@@ -13,6 +13,7 @@ from ..featx.training.made_faces import make_folder
 DOCS = Path(__file__).parents[2] / "docs" / "cluster.md"
 
 
+@pytest.mark.long
 def test_the_scripts_make_a_report_of_images(slurm, tmp_path):
     make_folder(tmp_path / "work")
     text = DOCS.read_text(encoding="utf-8")
