@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from regress.predictions import find_runs
 
 from ..featx.training.made_faces import make_folder
