@@ -100,7 +100,8 @@ def prepare(
       folder         any images, in folders named by age (25) or group (25-32)
       imdb-wiki      imdb.mat or wiki.mat and the pictures
       utkface        25_0_1_20170117….jpg
-    PATH is a folder or an archive (.zip, .tar), which is left packed; csv's is the table.
+    PATH is a folder or an archive (.zip, .tar), which is left packed; csv's is the table. Packages
+    may bring more readers; featx doctor names them.
 
     Writes images.csv, a row for every image whatever became of it; prepare.json, how it was made;
     and the crops, as PNG. Nothing is random, the seed is only recorded. -v names each image that

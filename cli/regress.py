@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     "regressors",
     multiple=True,
     required=True,
-    help="exact-kernel, softmax, auto-sklearn, expected-value, ridge, svr, pls or mean; "
-    "repeatable; with parameters as softmax:label_sd=2",
+    help="exact-kernel, softmax, auto-sklearn, expected-value, ridge, svr, pls or mean, or one of "
+    "another package; repeatable; with parameters as softmax:label_sd=2",
 )
 @click.option(
     "--protocol",
@@ -105,12 +105,8 @@ def regress(
     """
     if [part is not None, gathering, cluster is not None].count(True) > 1:
         raise click.UsageError("give one of --part, --gather and --cluster")
-    from featx.store import FeaturesFile
     from regress.methods import plan_methods
 
-    if not layers:
-        with FeaturesFile(features) as file:
-            layers = tuple(file.layers)
     methods = plan_methods(
         features,
         out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from featx.cluster import read_profile, slurm
 from featx.cluster.profile import default_path
 from featx.errors import FeatxError
+from featx.plugins import GROUPS, find_plugin, plugin_names
 
 #: What each extra brings: the package, and the name under which it is imported.
 EXTRAS: dict[str, dict[str, str]] = {
@@ -54,7 +56,7 @@ class Finding:
 
 
 def findings() -> list[Finding]:
-    """Look at Python, the core packages, and those of the extras."""
+    """Look at Python, the core packages, those of the extras, and the plug-ins."""
     core = [_package(name, "pip install featx") for name in ("numpy", "scikit-learn", "h5py")]
     remedies: dict[str, str] = {}
     for extra, parts in EXTRAS.items():
@@ -71,6 +73,7 @@ def findings() -> list[Finding]:
         *(_package(name, remedy) for name, remedy in remedies.items()),
         _torch_works(),
         _slurm(),
+        *_plugins(),
     ]
 
 
@@ -132,3 +135,36 @@ def _slurm() -> Finding:
         return Finding("slurm", True, f"{slurm.version()}; {asked}")
     except FeatxError as error:
         return Finding("slurm", False, str(error), "ask the cluster's support; no --cluster now")
+
+
+#: Prints, as JSON, what is wrong with the plug-in of each kind and name; null where nothing is.
+_LOAD = """
+import json, sys
+from featx.errors import FeatxError
+from featx.plugins import find_plugin
+def problem(kind, name):
+    try:
+        find_plugin(kind, name).load()
+    except FeatxError as error:
+        return str(error)
+print("\\n" + json.dumps([problem(*each) for each in json.loads(sys.argv[1])]))
+"""
+
+
+def _plugins() -> list[Finding]:
+    """Import what other packages bring in a process of its own, and tell what cannot be."""
+    named = [(kind, name) for kind in GROUPS for name in plugin_names(kind)]
+    if not named:
+        return []
+    command = [sys.executable, "-c", _LOAD, json.dumps(named)]
+    probe = subprocess.run(command, capture_output=True, text=True)
+    if probe.returncode:
+        lines = probe.stderr.strip().splitlines() or ["crashed"]
+        return [Finding("plug-ins", False, lines[-1], "uninstall them one by one")]
+    problems = json.loads(probe.stdout.splitlines()[-1])
+    return [
+        Finding(f"{kind} {name}", False, problem, "mend or uninstall the package")
+        if problem
+        else Finding(f"{kind} {name}", True, str(find_plugin(kind, name)))
+        for (kind, name), problem in zip(named, problems, strict=True)
+    ]

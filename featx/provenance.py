@@ -15,6 +15,7 @@ import torch
 from featx.devices import describe_device
 from featx.layers import LayerRequest
 from featx.loading import RESIZE_RULE
+from featx.plugins import plugin_versions
 from featx.prepared import prepared
 from featx.weights import LoadedNetwork
 
@@ -62,7 +63,7 @@ def context(device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "versions": versions,
+        "versions": versions | plugin_versions(),
         "device": describe_device(device),
         "threads": torch.get_num_threads(),
         "batch_size": batch_size,

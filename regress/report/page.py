@@ -25,14 +25,14 @@ from regress.report.statistics import statistics_tables
 _WIDE, _NARROW = 7.6, 3.7  # inches: a page's column, a phone
 
 
-def write_report(comparison: Comparison, folder: Path, title: str | None = None) -> Path:
+def write_report(comparison: Comparison, folder: str | Path, title: str | None = None) -> Path:
     """Write the report into a folder, each file atomically; an earlier report is replaced.
 
     Parameters
     ----------
     comparison : Comparison
         From `regress.compare.compare`.
-    folder : Path
+    folder : str or Path
         Made where it is not there. Gets ``report.html``, ``table.csv``, ``table.md``,
         ``tests.csv``, ``by_age.csv``, ``by_subject.csv`` and ``figures/*.png`` and ``*.svg``.
     title : str, optional
@@ -43,6 +43,7 @@ def write_report(comparison: Comparison, folder: Path, title: str | None = None)
     Path
         The page.
     """
+    folder = Path(folder)
     tables.write_tables(comparison, folder)
     for name, draw in figures.figure_functions().items():
         save(draw(comparison, _WIDE), folder / "figures" / name)
