@@ -4,6 +4,8 @@ Blocks of ``bash`` and ``python`` are run; a block whose line before is a file's
 is written to that file; blocks without a language show what is not to be run.
 """
 
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -44,32 +46,39 @@ def blocks(page):
 def follow(page, folder, **environment):
     """Write a page's files into a folder and run its other blocks there, in order.
 
-    Returns what the blocks that ran have printed, in order; one that fails is an `AssertionError`
-    that names its line.
+    Returns what the blocks that ran have printed, in order. Python runs in this process, each block
+    with names of its own; a shell's failure is an `AssertionError` that names the block's line.
     """
-    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": programs, "PYTHONPATH": str(ROOT), **environment}
     printed = []
     for block in blocks(page):
         if block.file:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
-            continue
-        if block.language not in RUN:
-            continue
-        done = subprocess.run(
-            [*RUN[block.language], block.text],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert not done.returncode, f"{page}, line {block.line}:\n{done.stdout}{done.stderr}"
-        printed.append(done.stdout)
+        elif block.language == "python":
+            printed.append(_python(page, block, folder))
+        elif block.language == "bash":
+            printed.append(_bash(page, block, folder, environment))
     return printed
 
 
-#: How a block of a language is run, with its text as the last argument.
-RUN = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+def _python(page, block, folder):
+    lines = "\n" * (block.line - 1) + block.text  # so that a traceback has the page's lines
+    said = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+        exec(compile(lines, page, "exec"), {"__name__": "__main__"})
+    return said.getvalue()
+
+
+def _bash(page, block, folder, environment):
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.text],
+        cwd=folder,
+        env={**os.environ, "PATH": programs, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, f"{page}, line {block.line}:\n{done.stdout}{done.stderr}"
+    return done.stdout
