@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
-from featx import doctor, plugins
+from featx import plugins
 from featx.backbones import _registry, get_backbone, list_backbones
 from featx.datasets import _registry as readers
 from featx.datasets import cleaning_rules, dataset_names, read_dataset
+from featx.doctor.plugged import check_plugins
 from featx.errors import FeatxError
 from regress.regressors import brought_by, list_regressors, make_regressor
 
@@ -151,11 +152,11 @@ def test_what_is_no_regressor_of_ours(package, name, value, told):
 
 
 def test_doctor_names_them_and_what_is_wrong(package, tmp_path, monkeypatch):
-    assert doctor._plugins() == []
+    assert check_plugins() == []
     package("regressor", "median", "brought_regressor:Median", REGRESSOR)
     package("data set", "tables", "brought_reader", "1 / 0\n", called="other")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{doctor.__file__.rpartition('/featx/')[0]}")
-    told = {finding.name: finding for finding in doctor._plugins()}
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{plugins.__file__.rpartition('/featx/')[0]}")
+    told = {finding.name: finding for finding in check_plugins()}
     assert told["regressor median"].ok
     assert told["regressor median"].detail.endswith("'median' of the package brought 1.5")
     assert not told["data set tables"].ok
