@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -16,13 +18,15 @@ from markupsafe import Markup
 from featx import __version__
 from featx.atomic import write_text
 from regress.compare import CS_YEARS, SIGNIFICANCE, Comparison
-from regress.report import figures, tables
+from regress.report import figure_data, figures, tables
+from regress.report.figure_data import csv_uri
 from regress.report.formats import decade, interval, number, p_value
 from regress.report.inline_svg import inline_svg, save
 from regress.report.passport import commands, passport, statuses
 from regress.report.statistics import statistics_tables
 
 _WIDE, _NARROW = 7.6, 3.7  # inches: a page's column, a phone
+_SCRIPTS = ("sortable.js", "page.js")
 
 
 def write_report(comparison: Comparison, folder: str | Path, title: str | None = None) -> Path:
@@ -75,6 +79,7 @@ def render(comparison: Comparison, folder: Path, title: str | None = None) -> st
             passport=conditions,
             figures=_figures(comparison),
             panels=_panels(comparison),
+            many_points=figures.has_many_points(comparison),
             by_age=_by_age(comparison),
             statistics=statistics_tables(comparison),
             commands=commands(comparison, folder),
@@ -90,14 +95,20 @@ def render(comparison: Comparison, folder: Path, title: str | None = None) -> st
 
 def environment() -> jinja2.Environment:
     """Return what reads and fills in the page's templates."""
+    folder = Path(__file__).parent
+    script = "".join((folder / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.filters["breakable"] = breakable
+    found.filters["csv_uri"] = csv_uri
+    # no script but this one runs, not even one in a name that got through unescaped
+    found.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")
     return found
 
 
@@ -187,8 +198,8 @@ def _matrix(comparison: Comparison) -> list[list[dict[str, Any] | None]]:
     return cells
 
 
-def _figures(comparison: Comparison) -> dict[str, dict[str, Markup]]:
-    """Each figure as inline SVG in two widths; the page shows the one that fits."""
+def _figures(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Each figure as inline SVG in two widths, the page shows the one that fits, and its data."""
     told = {
         "errors_by_subject": f"Box plots of the errors of {len(comparison.names)} methods over "
         f"{comparison.unit}s. Lowest mean absolute error {comparison.table['mae'].min():.2f} "
@@ -199,12 +210,18 @@ def _figures(comparison: Comparison) -> dict[str, dict[str, Markup]]:
         f"0 to 20, a line a method. Best at {CS_YEARS} years: "
         f"{100 * comparison.table[f'cs{CS_YEARS}'].max():.0f} %.",
     }
+    data = {
+        "errors_by_subject": figure_data.subject_errors,
+        "error_by_age": figure_data.age_errors,
+        "cumulative_score": figure_data.cumulative_scores,
+    }
     draw = figures.figure_functions()
     return {
         name: {
             kind: Markup(inline_svg(draw[name](comparison, width), f"{name}-{kind}", text))
             for kind, width in (("wide", _WIDE), ("narrow", _NARROW))
         }
+        | {"data": data[name](comparison)}
         for name, text in told.items()
     }
 
@@ -218,7 +235,8 @@ def _panels(comparison: Comparison) -> list[dict[str, Any]]:
             f"{row['mae']:.2f} years, R² {row['r2_pooled']:.2f}."
         )
         svg = inline_svg(figures.scatter_panel(comparison, k), f"panel-{k}", text)
-        panels.append({"name": name, "mae": number(row["mae"]), "svg": Markup(svg)})
+        data = figure_data.scatter_points(comparison, k)[0]
+        panels.append({"name": name, "mae": number(row["mae"]), "svg": Markup(svg), "data": data})
     return panels
 
 
