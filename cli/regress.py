@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,21 +105,7 @@ def regress(
     """
     if [part is not None, gathering, cluster is not None].count(True) > 1:
         raise click.UsageError("give one of --part, --gather and --cluster")
-    from featx.store import FeaturesFile
-    from regress.methods import plan_methods
-
-    if not layers:
-        with FeaturesFile(features) as file:
-            layers = tuple(file.layers)
-    methods = plan_methods(
-        features,
-        out,
-        layers=layers,
-        regressors=regressors,
-        protocol=protocol,
-        seed=seed,
-        options=options,
-    )
+    methods = settle(features, out, layers, regressors, protocol, seed, options)
     asked = Asked(context, cluster, profile, slurm, wait)
     if dry_run:
         _tell_plan(methods, out, asked)
@@ -136,6 +122,33 @@ def regress(
 
         _build_environment(methods)
         _report(methods, (evaluate(method, jobs=jobs, resume=resume) for method in methods))
+
+
+def settle(
+    features: Path,
+    out: Path,
+    layers: Sequence[str],
+    regressors: Sequence[str],
+    protocol: str,
+    seed: int,
+    options: dict[str, Any],
+) -> list[Method]:
+    """Plan the methods that are asked for; without layers those of the whole file."""
+    from featx.store import FeaturesFile
+    from regress.methods import plan_methods
+
+    if not layers:
+        with FeaturesFile(features) as file:
+            layers = tuple(file.layers)
+    return plan_methods(
+        features,
+        out,
+        layers=layers,
+        regressors=regressors,
+        protocol=protocol,
+        seed=seed,
+        options=options,
+    )
 
 
 def _tell_plan(methods: list[Method], out: Path, asked: Asked) -> None:

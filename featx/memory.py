@@ -51,6 +51,36 @@ def give_back() -> None:
         trim(ctypes.c_size_t(0))
 
 
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held at a time, 0 where unknown."""
+    for line in _lines(_ROOT / "proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def family(process: int) -> list[int]:
+    """Return a process, by its number, and all that it or its threads started and that run."""
+    found = [process]
+    for member in found:
+        for listed in Path(f"/proc/{member}/task").glob("*/children"):
+            found += map(int, "".join(_lines(listed)).split())
+    return found
+
+
+def own_share(process: int) -> int:
+    """Return a process's bytes of memory without mapped files; 0 if it ended.
+
+    What several processes share is divided among them (PSS).
+    """
+    counted = [
+        line.split()
+        for line in _lines(Path(f"/proc/{process}/smaps_rollup"))
+        if line.startswith(("Pss_Anon", "Pss_Shmem"))
+    ]
+    return sum(int(kibibytes) for _, kibibytes, _ in counted) * 1024
+
+
 def _physical() -> int:
     page = os.sysconf("SC_PAGE_SIZE")
     if "SC_AVPHYS_PAGES" in os.sysconf_names:
