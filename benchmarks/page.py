@@ -74,7 +74,7 @@ PARTS = (
     Part(
         "Plan, against what then happened",
         "planning",
-        "--network mobilefacenet --network resnet50 --images 600",
+        "--network mobilefacenet --network resnet50 --images 300 --no-mirror",
         "--network onet --images 20 --side 64",
     ),
     Part(

@@ -5,8 +5,8 @@
 Each network, with random weights, is planned and then run on made-up JPEGs (seed 0), a tenth of
 whose rows have no face, by the commands as they are typed, in processes of their own. Bytes are
 those of each layer and of the file on disk; memory is the peak resident size of the process that
-computes (VmHWM), and the sum with the processes that decode (their shares, ten times a second,
-without mapped files); seconds are those of the whole command, and in brackets the plan's range. The
+computes (VmHWM), and the sum with the processes that decode (what is theirs alone, seen ten times a
+second); seconds are those of the whole command, and in brackets the plan's range. The
 ratio is the plan over what happened.
 """
 
@@ -24,7 +24,7 @@ from made_up import make_images
 from side_by_side import machine
 
 from featx.manifest import read_table, write_table
-from featx.memory import family, own_share
+from featx.memory import family, private_memory
 from featx.store import FeaturesFile
 
 _RUN = """
@@ -55,7 +55,7 @@ def run(words: list[str]) -> tuple[int, int, float]:
         text=True,
     )
     while process.poll() is None:
-        beside = max(beside, sum(map(own_share, family(process.pid)[1:])))
+        beside = max(beside, sum(map(private_memory, family(process.pid)[1:])))
         time.sleep(0.1)
     if process.returncode:
         raise click.ClickException(f"{' '.join(words)} ended with {process.returncode}")

@@ -195,13 +195,13 @@ def _regress(
     costs = [cost(method, features, jobs=jobs) for method in methods]
     short = {each.method.name: each.shortage for each in costs if each.shortage}
     if as_json:
-        told = {
+        page = {
             "methods": [each.describe() for each in costs],
             "free_bytes": free_memory(),
             "fits": not short,
             "shortages": [{"method": name, **each.describe()} for name, each in short.items()],
         }
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(page, indent=2))
     else:
         click.echo("nothing was written")
         for each in costs:
@@ -212,10 +212,11 @@ def _regress(
                 f"({in_bytes(told['matrix_bytes'])}) -> {told['folder']}"
             )
             likely, least, most = each.seconds
-            spread = f" ({in_time(least)} to {in_time(most)})" if most > least else ""
-            about = f"about {in_time(likely)}{spread}"
-            if likely == float("inf"):
-                about = f"more than {in_time(least)}"
+            if likely < float("inf"):
+                spread = f" ({in_time(least)} to {in_time(most)})" if most > least else ""
+                about = f"about {in_time(likely)}{spread}"
+            else:
+                about = f"more than {in_time(least)}" if least < likely else "unknown"
             click.echo(f"  time    {about}, by {each.by}")
             if each.memory:
                 click.echo(f"  memory  {in_bytes(each.memory)}, {in_bytes(free_memory())} free")

@@ -73,12 +73,17 @@ def own_share(process: int) -> int:
 
     What several processes share is divided among them (PSS).
     """
-    counted = [
-        line.split()
-        for line in _lines(Path(f"/proc/{process}/smaps_rollup"))
-        if line.startswith(("Pss_Anon", "Pss_Shmem"))
-    ]
-    return sum(int(kibibytes) for _, kibibytes, _ in counted) * 1024
+    return _rolled_up(process, ("Pss_Anon:", "Pss_Shmem:"))
+
+
+def private_memory(process: int) -> int:
+    """Return the bytes of memory that a process shares with no other; 0 if it ended."""
+    return _rolled_up(process, ("Private_Clean:", "Private_Dirty:"))
+
+
+def _rolled_up(process: int, kinds: tuple[str, ...]) -> int:
+    lines = _lines(Path(f"/proc/{process}/smaps_rollup"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(kinds))
 
 
 def _physical() -> int:

@@ -140,21 +140,23 @@ def _of_folds(method: Method, features: str | Path) -> tuple[tuple[float, float,
 
 def _all_at_once(method: Method, features: str | Path) -> Cost:
     n, units = method.data.X.shape
-    linear_only = tuple(method.regressor().kernels) == ("linear",)
+    regressor = method.regressor()
+    linear_only = tuple(regressor.kernels) == ("linear",)
+    working = required_bytes(n, units, linear_only=linear_only)
+    given = regressor.max_memory
+    free = int(SHARE * free_memory()) if given is None else int(given)
+    if working > free:
+        short = Shortage.of("memory", working, free, _less_memory(method, linear_only))
+        needed = working + method.data.X.nbytes
+        return Cost(method, 1, needed, (np.inf,) * 3, "nothing, for it does not fit", short)
     tried = len(_some_people(method, _IMAGES))
     try:
         (taken,), held, _ = _in_a_fresh_process(method, features, _IMAGES)
         likely, least, most = (taken * (n / tried) ** power for power in _POWERS)
     except TimeoutError:
         (likely, least, most), held = _ENDLESS, method.data.X.nbytes
-    allowed = method.regressor().max_memory
-    working = required_bytes(n, units, linear_only=linear_only)
-    free = int(SHARE * free_memory()) if allowed is None else int(allowed)
-    short = None
-    if working > free:
-        short = Shortage.of("memory", working, free, _less_memory(method, linear_only))
     by = f"{tried} of {n} images, all folds at once"
-    return Cost(method, 1, held + working, (likely, least, most), by, short)
+    return Cost(method, 1, held + working, (likely, least, most), by, None)
 
 
 def _less_memory(method: Method, linear_only: bool) -> Iterator[tuple[str, int]]:

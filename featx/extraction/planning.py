@@ -94,7 +94,7 @@ class Plan:
                 "first": rows.start + 1,
                 "count": len(rows),
                 "ok": int(self.usable[rows].sum()),
-                "by_status": self.table["status"].iloc[rows].value_counts().to_dict(),
+                "by_status": self.table["status"].iloc[list(rows)].value_counts().to_dict(),
             },
             "network": {
                 "backbone": network.backbone.name,

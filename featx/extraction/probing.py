@@ -24,6 +24,7 @@ from featx.extraction.turns import Turns
 from featx.loading import Crops
 from featx.memory import peak_memory
 from featx.store import FeaturesWriter, schema
+from featx.store.comparison import refuse_overwriting
 from featx.store.sizing import FileSize, file_size, structure_bytes
 
 #: Images that the probe looks at.
@@ -113,12 +114,14 @@ def probe(
         be resumed; if none of the images can be read, or memory does not suffice.
     """
     written = {"dtype": dtype, "compression": compression, "max_pixels": max_pixels}
+    if out.exists():  # before the network is loaded
+        refuse_overwriting(out, resume=resume)
     with tempfile.TemporaryDirectory(prefix="featx-plan-") as folder:
         measured: Probe = call_fresh(
             _measure,
             *(time.time(), Path(folder), table, out, parts, resume, written, SECONDS, options),
             killed="the probe was killed, most likely for want of memory, and the extraction would "
-            "be too: give a smaller --batch-size, --workers 0, or choose a machine with more memory",
+            "be too: give a smaller --batch-size or --workers 0, or choose a larger machine",
         )
     return measured
 

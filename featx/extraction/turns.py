@@ -13,7 +13,7 @@ import numpy as np
 
 from featx.extraction.planning import Plan
 from featx.extraction.running import fill, open_writer
-from featx.memory import family, own_share
+from featx.memory import family, private_memory
 from featx.store import FeaturesFile
 
 
@@ -100,7 +100,7 @@ class Turns:
             stamps.append((time.monotonic() - start, count))
             if watching:
                 children = family(os.getpid())[1:]
-                decoders = max(decoders, sum(map(own_share, children)))
+                decoders = max(decoders, sum(map(private_memory, children)))
 
         form = {name: self._written[name] for name in ("dtype", "compression")}
         with open_writer(settled, path, **form) as writer:

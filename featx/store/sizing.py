@@ -106,11 +106,10 @@ def layer_bytes(
     size = min(chunk_rows(layer, dtype), n)
     if not filters:  # chunks are stored whole
         return -(-n // size) * size * layer.units * kind.itemsize
-    stored = seen = 0
     whole = n // size
-    for turn, chunk in enumerate(
-        np.unique(np.linspace(0, whole - 1, min(_CHUNKS, whole), dtype=int))
-    ):
+    tried = np.unique(np.linspace(0, whole - 1, min(_CHUNKS, whole), dtype=int))
+    stored = 0.0
+    for turn, chunk in enumerate(tried):
         given = ok[chunk * size : (chunk + 1) * size]
         # the same features a second time would be found again by the compression: as many rows as
         # there are features for
@@ -120,8 +119,11 @@ def layer_bytes(
         with np.errstate(over="ignore"):
             rows[given] = np.roll(values, -turn * count, axis=0)[:count]
         stored += _stored(rows, filters)
-        seen += len(rows)
-    return math.ceil(stored * n / seen)
+        if missing := size - len(rows):  # what a chunk takes beside its rows it takes once
+            half = len(rows) // 2
+            rest = _stored(rows, filters) - (_stored(rows[:half], filters) if half else 0)
+            stored += missing * rest / (len(rows) - half)
+    return math.ceil(stored / len(tried) * n / size)
 
 
 def _stored(rows: np.ndarray, filters: dict[str, Any]) -> int:
