@@ -37,7 +37,8 @@ def call_fresh(
     # not a copy of this process, which may hold much memory, and whose GPU a copy could not use
     fresh = multiprocessing.get_context("spawn")
     receiving, sending = fresh.Pipe(duplex=False)
-    process = fresh.Process(target=_answer, args=(sending, function, arguments))
+    usual = multiprocessing.get_start_method(allow_none=True)
+    process = fresh.Process(target=_answer, args=(sending, usual, function, arguments))
     process.start()
     sending.close()
     try:
@@ -56,7 +57,11 @@ def call_fresh(
     raise answer
 
 
-def _answer(sending: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _answer(
+    sending: Connection, usual: str | None, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    # else processes that this one starts, as those that decode, would begin anew as this one did
+    multiprocessing.set_start_method(usual, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is told of Ctrl-C, and ends this one
     try:
         answer: tuple[bool, Any] = True, function(*arguments)

@@ -1,5 +1,6 @@
 """Functions in processes of their own."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -24,6 +25,11 @@ def test_it_begins_with_memory_of_its_own():
     mine = peak_memory()
     assert mine > len(held)
     assert 0 < call_fresh(peak_memory, killed="") < mine - (300 << 20)
+
+
+def test_its_own_processes_start_as_usual():
+    usual = multiprocessing.get_start_method()
+    assert call_fresh(multiprocessing.get_start_method, killed="") == usual != "spawn"
 
 
 def test_errors_come_back():
