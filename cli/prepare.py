@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import long_work, pixels
+from cli import completion
+from cli.options import examples, long_work, pixels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@click.command()
-@click.argument("dataset")
+@click.command(
+    epilog=examples(
+        "featx prepare fgnet FGNET -o work",
+        "featx prepare utkface UTKFACE.zip --crop margin --size 224 -o data/utkface",
+        "featx prepare csv table.csv --detector none --crop margin -o work   # crops already",
+        "featx prepare folder album --dry-run -o work   # counts only",
+    )
+)
+@click.argument("dataset", shell_complete=completion.one_of(completion.DATASETS))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     "--detector",
     default="mtcnn",
     show_default=True,
+    shell_complete=completion.one_of(completion.DETECTORS),
     help="mtcnn; dlib or dlib-cnn (featx[dlib]); haar (featx[haar]), which finds no landmarks, so "
     "with --crop margin only; or none for images that are crops already.",
 )
