@@ -19,6 +19,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "torchvision": "torchvision",
         "facenet-pytorch": "facenet_pytorch",
         "timm": "timm",
+        "captum": "captum",
         "safetensors": "safetensors",
         "pillow": "PIL",
     },
