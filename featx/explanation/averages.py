@@ -249,11 +249,13 @@ def _overview(
                     start = f"{side}: " if side else ""
                     found.setdefault((method, f"{start}{name}"), []).append(heat)
     rows = []
-    for (method, name), maps in found.items():
-        low = 0.0 if method == "grad-cam" else float(np.min(maps))
-        high = float(np.max(maps))
-        told = f"{name}\n{low:.3g} to {high:.3g}"
-        rows.append([Panel(told if n == 0 else "", heat, low, high) for n, heat in enumerate(maps)])
+    for (kind, name), heats in found.items():
+        low = 0.0 if kind == "grad-cam" else float(np.min(heats))
+        high = float(np.max(heats))
+        titles = [f"{name}\n{low:.3g} to {high:.3g}", *([""] * (len(heats) - 1))]
+        rows.append(
+            [Panel(told, heat, low, high) for told, heat in zip(titles, heats, strict=True)]
+        )
     note = "colours: blue to red as the first of each row says"
     if len(chosen) < len(full):
         note += f"; the {len(chosen)} largest of {len(full)}"

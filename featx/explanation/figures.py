@@ -5,6 +5,7 @@ Each function returns a `matplotlib.figure.Figure` of its own (no pyplot, no glo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from featx.atomic import writing
 from featx.explanation.filters import Filters, largest, relative_change, shades, tiles
@@ -162,6 +164,8 @@ def feature_figure(
                     head = f"{name}{', ' if side else ''}{side}\n{height} x {width}\n"
                     told = f"{head if row == 0 else ''}channel {channel}"
                     _show(column[row], one, told, vmin=low[row], vmax=high[row])
+        if columns > 1 + len(stages):
+            figure.supxlabel("the maps of a channel share one scale of colours", fontsize=7)
         return figure
 
 
@@ -178,20 +182,21 @@ def filter_figure(sides: Mapping[str, Filters]) -> Figure:
     """
     scale = np.max([largest(each.weights) for each in sides.values()], axis=0)
     with _style():
-        figure = Figure(figsize=(4.2 * len(sides), 4.8), layout="constrained")
+        figure = _figure(2, 2 * len(sides))
         places = figure.subplots(1, len(sides), squeeze=False)[0]
         for place, (side, each) in zip(places, sides.items(), strict=True):
             count, channels, height, width = each.weights.shape
             kind = "red, green and blue" if channels == 3 else "grey"
             head = f"{side}{': ' if side else ''}{each.module}"
-            _show(
-                place, tiles(shades(each.weights, scale)),
-                f"{head}\n{count} filters of {height} x {width}, {kind}",
-            )  # fmt: skip
-        told = "grey is 0; each filter by its own largest weight"
+            large = math.ceil(16 / height)  # pixels of a weight, for thin lines between the tiles
+            pixels = shades(each.weights, scale).repeat(large, 1).repeat(large, 2)
+            _show(place, tiles(pixels), f"{head}\n{count} filters of {height} x {width}, {kind}")
+        told = "grey is 0; each filter's light by its own largest weight"
         if len(sides) == 2:
             one, other = (each.weights for each in sides.values())
-            told += f", the same on both sides; changed by {relative_change(one, other):.2%}"
+            told += (
+                f", the same on both sides; weights changed by {relative_change(one, other):.2%}"
+            )
         figure.supxlabel(told, fontsize=7)
         return figure
 
@@ -277,10 +282,12 @@ def _style() -> AbstractContextManager[None]:
 
 
 def _figure(rows: int, columns: int) -> Figure:
-    return Figure(figsize=(_INCH * columns, (_INCH + 0.35) * rows), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.09)  # a row's titles are not cut off
+    return Figure(figsize=(_INCH * columns, (_INCH + 0.4) * rows), layout=layout)
 
 
 def _show(place: Axes, picture: np.ndarray, title: str, **options: Any) -> None:
     place.set_axis_off()
     place.imshow(picture, cmap="viridis", interpolation="nearest", **options)
-    place.set_title(title, fontsize=7)
+    place.set(xticks=[], yticks=[])
+    place.set_title(title, fontsize=7, y=1.0)  # else a place is sought, which takes long

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch.nn import functional
 
 from featx.atomic import writing
@@ -138,7 +139,8 @@ def explain_face(
         What is wanted.
     """
     raw: dict[str, np.ndarray] = {"face": face}
-    figures, placed = {}, {}
+    figures: dict[str, Figure] = {}
+    placed: dict[str, dict[str, np.ndarray]] = {}
     inputs = {side.name: side.input(face[None]) for side in sides}
     for side in sides:
         maps = side.place_maps(inputs[side.name], explaining)

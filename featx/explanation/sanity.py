@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from featx.explanation.similarity import rank_correlation, structural_similarity
@@ -48,6 +49,9 @@ class Step:
         The same of the values without their signs, for drawn weights may turn all signs.
     ssim : float
         Structural similarity of the maps as they are shown.
+    flat : float
+        The part of the maps under drawn weights that are the same everywhere; they count as not
+        alike, but show nothing.
     """
 
     map: str
@@ -56,6 +60,7 @@ class Step:
     rank: float
     rank_of_sizes: float
     ssim: float
+    flat: float
 
 
 @dataclass(frozen=True)
@@ -98,16 +103,25 @@ class Check:
 
     def depends(self, name: str) -> bool:
         """Tell whether a map depends on the weights: it is not alike once all are drawn."""
-        if not self.maps[name].faces:
+        if not self._shows(name):
             return False
         step = self.last(name)
         return max(abs(step.rank), abs(step.rank_of_sizes)) < LIMIT
+
+    def _shows(self, name: str) -> bool:
+        """Tell whether there is a map to compare, and mostly one to compare it with."""
+        return self.maps[name].faces > 0 and self.last(name).flat <= 0.5
 
     def verdict(self, name: str) -> str:
         """Return what the check says of a map, in a line."""
         if not self.maps[name].faces:
             return "is the same everywhere on every face, and explains nothing"
         step = self.last(name)
+        if not self._shows(name):
+            return (
+                f"could not be checked: with drawn weights {step.flat:.0%} of the maps are the "
+                "same everywhere; try --score logit or another target"
+            )
         told = (
             f"rank correlation {step.rank:.2f} ({step.rank_of_sizes:.2f} without signs), "
             f"SSIM {step.ssim:.2f} once all weights are drawn"
@@ -134,6 +148,7 @@ def check(
     mapper: Mapper,
     shown: Callable[[str, np.ndarray], np.ndarray] = lambda name, maps: maps,
     *,
+    images: torch.Tensor | None = None,
     seed: int = 0,
     draws: int = DRAWS,
     advance: Callable[[int], None] = lambda n: None,
@@ -148,6 +163,8 @@ def check(
         Gives the maps of the same pictures by any network of this architecture.
     shown : callable
         A map's name, and maps (n, h, w), to maps as they are shown, for the structural similarity.
+    images : torch.Tensor, optional
+        Network input for the statistics of drawn batch normalisations; see `untrained`.
     seed : int
         Of the first draw; the others have those after it.
     draws : int
@@ -159,9 +176,9 @@ def check(
     varied = {name: np.ptp(maps, axis=(1, 2)) > 0 for name, maps in trained.items()}
     units = weighted_units(network)
     device = next(network.module.parameters()).device
-    found: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    found: dict[tuple[str, int], list[tuple[float, ...]]] = {}
     for draw in range(draws):
-        drawn = untrained(network, seed + draw).to(device)
+        drawn = untrained(network, seed + draw, images).to(device)
         for number, (_, changed) in enumerate(cascade(network, drawn, units)):
             for name, maps in mapper(changed).items():
                 rows = varied[name]
@@ -192,21 +209,22 @@ def _alike(
     maps: np.ndarray,
     others: np.ndarray,
     shown: Callable[[str, np.ndarray], np.ndarray],
-) -> tuple[float, float, float]:
+) -> tuple[float, ...]:
     return (
         float(rank_correlation(maps, others).mean()),
         float(rank_correlation(np.abs(maps), np.abs(others)).mean()),
         float(structural_similarity(shown(name, maps), shown(name, others)).mean()),
+        float((np.ptp(others, axis=(1, 2)) == 0).mean()),
     )
 
 
 def table(check: Check) -> str:
     """Return the steps as a table of text."""
     rows: Sequence[tuple[str, ...]] = [
-        ("map", "weights drawn down to", "parts", "rank", "rank of sizes", "SSIM"),
+        ("map", "weights drawn down to", "parts", "rank", "rank of sizes", "SSIM", "flat"),
         *(
             (s.map, s.drawn, str(s.parts), f"{s.rank:.3f}", f"{s.rank_of_sizes:.3f}",
-             f"{s.ssim:.3f}")
+             f"{s.ssim:.3f}", f"{s.flat:.2f}")
             for s in check.steps
         ),
     ]  # fmt: skip

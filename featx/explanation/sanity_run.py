@@ -81,7 +81,7 @@ def check_faces(
     size = faces.shape[1:3]
     done = check(
         side.network, mapper, lambda name, maps: enlarge(shown_part(name, maps), size),
-        seed=seed, advance=advance,
+        images=side.input(faces[:batch_size]), seed=seed, advance=advance,
     )  # fmt: skip
     write_json(out / "sanity.json", done.describe())
     write_text(out / "sanity.txt", table(done))

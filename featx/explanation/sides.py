@@ -110,7 +110,7 @@ def rgb(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     preprocessing : Preprocessing
         The network's.
     """
-    (middle,) = crops(torch.from_numpy(pixels).permute(0, 3, 1, 2), preprocessing.input_size)
+    (middle,) = crops(torch.tensor(pixels).permute(0, 3, 1, 2), preprocessing.input_size)
     shown = middle.permute(0, 2, 3, 1).numpy()
     if preprocessing.channels == "BGR":
         shown = shown[..., ::-1]

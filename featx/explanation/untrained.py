@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from featx.backbones import create, get_backbone
 from featx.heads import attach_heads
 from featx.weights import LoadedNetwork
 
 
-def untrained(network: LoadedNetwork, seed: int) -> nn.Module:
+def untrained(network: LoadedNetwork, seed: int, images: torch.Tensor | None = None) -> nn.Module:
     """Return a fine-tuned network's architecture, heads included, in an initial state.
 
     Parameters
@@ -22,18 +23,46 @@ def untrained(network: LoadedNetwork, seed: int) -> nn.Module:
         With heads.
     seed : int
         Of the draw; the trunk is that of the weights ``random:SEED``.
+    images : torch.Tensor, optional
+        Network input, (n, 3, height, width), whose activations batch normalisations take their
+        means and variances from. Without, these are 0 and 1: activations then grow with the depth
+        of a network without training, until the softmax is so sure that it has no gradient.
 
     Returns
     -------
     torch.nn.Module
-        On the CPU, in evaluation mode, without gradients.
+        On the images' device, else the CPU; in evaluation mode, without gradients.
     """
     backbone = get_backbone(network.backbone.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = create(backbone.name)
         attach_heads(module, backbone, network.heads)
-    return module.eval().requires_grad_(False)
+    module.eval().requires_grad_(False)
+    if images is not None:
+        _settle(module.to(images.device), images)
+    return module
+
+
+def _settle(module: nn.Module, images: torch.Tensor) -> None:
+    """Give batch normalisations the statistics of some images and their mirror images."""
+
+    def take(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(norm, _BatchNorm)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        values = given[0].float().transpose(0, 1).flatten(1)
+        norm.running_mean.copy_(values.mean(1))
+        norm.running_var.copy_(values.var(1, correction=0))
+
+    norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
+    handles = [each.register_forward_pre_hook(take) for each in norms if each.track_running_stats]
+    try:
+        with torch.no_grad():  # not inference_mode: the statistics are to be used later
+            module(torch.cat([images, images.flip(3)]))
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def cascade(

@@ -62,7 +62,7 @@ def test_the_examples_of_the_help_work(featx, network_file, album, tmp_path, mon
 def test_before_and_sanity_check(featx, network_file, album, tmp_path):
     out = tmp_path / "out"
     given = ["explain", network_file, album / "a25.png", "-o", out, "--device", "cpu"]
-    given += ["--before", "mtcnn", "--sanity-check"]
+    given += ["--before", "mtcnn", "--sanity-check", "--method", "grad-cam"]
     code, told, err = featx(*given, "--dry-run")
     assert code == 0, err
     assert "before   mtcnn; it has no head, so no Grad-CAM before" in told

@@ -117,7 +117,7 @@ def test_channels_in_the_order_blue_green_red_are_shown_right(album, tmp_path):
 
 def test_before_and_after_are_of_the_same_face_and_scale(model, album, tmp_path):
     out = tmp_path / "out"
-    given = (["features", "grad-cam"], ["age", "male"])
+    given = (["features", "grad-cam"], ["age", "male"], 1)
     _, told = run(model, [album / "a25.png"], out, *given, before="random:7")
     assert told["settings"]["before"]["weights"] == "random:7"
     maps = maps_of(out, told["images"][0])
@@ -133,7 +133,7 @@ def test_before_and_after_are_of_the_same_face_and_scale(model, album, tmp_path)
 
 def test_the_network_itself_before_changes_nothing(model, album, tmp_path):
     out = tmp_path / "out"
-    _, told = run(model, [album / "a25.png"], out, before=str(model.path.parent))
+    _, told = run(model, [album / "a25.png"], out, [], [], 2, before=str(model.path.parent))
     maps = maps_of(out, told["images"][0])
     for name, values in maps.items():
         if name.startswith("before/"):

@@ -12,8 +12,15 @@ from featx.explanation.choice import choose
 from featx.explanation.sanity import check, count_steps, table
 from featx.explanation.sides import rgb, sides
 from featx.explanation.untrained import cascade, untrained, weighted_units
+from featx.heads import HeadSpec
 from featx.loading import pixel_array
 from featx.weights import load_network
+
+from .made_networks import untrained as untrained_file
+
+
+def made(name, folder):
+    return untrained_file(folder, name, HeadSpec("softmax", tuple(map(float, range(9))))).network
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,37 @@ def test_noise_passes_and_an_even_map_does_not(model):
     assert abs(found.last("noise").rank) < 0.1
     assert not found.depends("even")
     assert found.verdict("even") == "is the same everywhere on every face, and explains nothing"
+
+
+def test_a_check_without_drawn_maps_shows_nothing(model, shown):
+    seen = []
+
+    def dead(module):
+        seen.append(module)
+        return {"map": edges(shown) if len(seen) == 1 else np.zeros((8, 48, 48))}
+
+    found = check(model.network, dead)
+    assert found.last("map").flat == 1
+    assert not found.depends("map")
+    assert found.verdict("map").startswith("could not be checked: with drawn weights 100% of the")
+
+
+def test_drawn_normalisations_fit_the_images(tmp_path):
+    network = made("mobilefacenet", tmp_path)
+    images = torch.randn(3, 3, 112, 96)
+    plain, settled = untrained(network, 1), untrained(network, 1, images)
+    given = []
+    for module in (plain, settled):
+        norm = module.get_submodule("blocks.9.conv.4")
+        norm.register_forward_hook(lambda own, x, y: given.append(y))
+        with torch.inference_mode():
+            module(torch.cat([images, images.flip(3)]))
+    before, after = (each.transpose(0, 1).flatten(1) for each in given)
+    torch.testing.assert_close(after.std(1), torch.ones(len(after)), atol=0.02, rtol=0)
+    torch.testing.assert_close(after.mean(1), torch.zeros(len(after)), atol=0.02, rtol=0)
+    assert before.std() > 3
+    weights = (each.state_dict()["blocks.9.conv.3.weight"] for each in (plain, settled))
+    assert next(weights).equal(next(weights))
 
 
 def test_units_are_the_parts_that_run_the_last_first(model):
