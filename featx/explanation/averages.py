@@ -237,7 +237,7 @@ def _overview(
     least = sorted((record["images"] for record in full), reverse=True)[:SHOWN][-1]
     chosen = [record for record in full if record["images"] >= least][:SHOWN]
     heads, faces = [], []
-    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    found: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for record in chosen:
         with np.load(out / record["files"][-1]) as file:
             face, placed = _placed(sides, dict(file))
@@ -246,13 +246,16 @@ def _overview(
         for method in explaining.methods:
             for side, maps in titled(placed, method, face.shape[:2]).items():
                 for name, heat in maps.items():
-                    start = f"{side}: " if side else ""
-                    found.setdefault((method, f"{start}{name}"), []).append(heat)
+                    found.setdefault((method, name, side), []).append(heat)
     rows = []
-    for (kind, name), heats in found.items():
-        low = 0.0 if kind == "grad-cam" else float(np.min(heats))
-        high = float(np.max(heats))
-        titles = [f"{name}\n{low:.3g} to {high:.3g}", *([""] * (len(heats) - 1))]
+    for (kind, name, side), heats in found.items():
+        alike = [each for (_, other, _), each in found.items() if other == name]  # of all sides
+        low = 0.0 if kind == "grad-cam" else float(np.min(alike))
+        high = float(np.max(alike))
+        titles = [
+            f"{side}{': ' if side else ''}{name}\n{low:.3g} to {high:.3g}",
+            *([""] * (len(heats) - 1)),
+        ]
         rows.append(
             [Panel(told, heat, low, high) for told, heat in zip(titles, heats, strict=True)]
         )

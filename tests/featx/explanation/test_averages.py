@@ -70,7 +70,7 @@ def test_they_are_the_means_of_the_single_maps(model, made, tmp_path, batch_size
 
 def test_what_is_written(model, made, tmp_path):
     out = tmp_path / "out"
-    _, told = average(model, made, out, "age_group", before="random")
+    _, told = average(model, made, out, before="random")
     files = [name for record in told["groups"] for name in record["files"]]
     assert all((out / name).is_file() for name in [*files, *told["files"], "index.html"])
     assert told["files"] == ["averages.png"]

@@ -73,4 +73,4 @@ def test_the_change_is_told_with_the_figure():
     assert figure.axes[0].get_title() == "before: conv\n4 filters of 5 x 5, red, green and blue"
     # on one scale: the larger is full light, the other is not
     assert figure.axes[1].images[0].get_array()[1, 1].tolist() == [1, 1, 1]
-    assert figure.axes[0].images[0].get_array()[1, 1].tolist() == [0.9, 0.9, 0.9]
+    assert figure.axes[0].images[0].get_array()[1, 1].tolist() == pytest.approx([0.9] * 3)
