@@ -38,11 +38,14 @@ class ImageFacts:
         The names of the data sets, as far as the tables or the runs tell them.
     missing : str
         Why some table tells nothing; empty where each one does.
+    given : Path or None
+        The table that was given in place of those that the runs name.
     """
 
     table: pd.DataFrame
     datasets: tuple[str, ...]
     missing: str
+    given: Path | None = None
 
     @property
     def may_be_shown(self) -> bool:
@@ -88,7 +91,8 @@ def image_facts(runs: Sequence[Run], table: str | Path | None = None) -> ImageFa
     if table is not None and found.empty:
         raise FeatxError(f"{table_file(table)} has none of the predicted images; give their table")
     found = found[~found.index.duplicated()].reindex(predicted, fill_value="")
-    return ImageFacts(found, tuple(sorted(datasets)), missing)
+    given = None if table is None else Path(table)
+    return ImageFacts(found, tuple(sorted(datasets)), missing, given)
 
 
 def genders(runs: Sequence[Run], facts: ImageFacts) -> pd.Series:

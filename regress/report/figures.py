@@ -9,7 +9,7 @@ line style and marker too.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,6 +28,7 @@ RULE = "#d9dde2"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P")
+CS_AXIS = np.linspace(0, 20, 201)  # years
 _MANY_POINTS = 12_000  # above this the points of the scatter are one picture, not one shape each
 
 
@@ -112,7 +113,7 @@ def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
         axes.plot(
             comparison.table["mae"], rows, "D", ms=5, mfc=SERIES[1], mec=INK, mew=0.6, zorder=5
         )
-        _label_rows(axes, rows, names, narrow)
+        label_rows(axes, rows, names, narrow)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"mean absolute error of a {unit} (years)" if unit == "subject"
@@ -120,7 +121,8 @@ def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
     return figure
 
 
-def _label_rows(axes: Axes, rows: np.ndarray, names: tuple[str, ...], narrow: bool) -> None:
+def label_rows(axes: Axes, rows: np.ndarray, names: Sequence[str], narrow: bool) -> None:
+    """Name the rows of a figure: at their left, or above each on a phone."""
     if narrow:  # above each row, where a phone has room
         axes.set_yticks([])
         for row, name in zip(rows, names, strict=True):
@@ -219,27 +221,28 @@ def age_limits(comparison: Comparison) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _line(rank: int) -> dict[str, Any]:
+def line_look(rank: int) -> dict[str, Any]:
     """Return the look of a method's line: the best six in colour, others thin and grey."""
     if rank < len(SERIES):
         return {"color": SERIES[rank], "ls": _DASHES[rank], "lw": 1.7, "zorder": 9 - rank}
     return {"color": MUTED, "ls": "-", "lw": 0.6, "alpha": 0.55, "zorder": 1}
 
 
-def _legend(figure: Figure, axes: Axes, comparison: Comparison, width: float) -> None:
+def legend(figure: Figure, axes: Axes, names: Sequence[str], width: float) -> None:
+    """Name the lines of a figure below it: the best six, and how many others there are."""
     handles, _ = axes.get_legend_handles_labels()
     shown = handles[: len(SERIES)]
     limit = 46 if width < 5 else 44
-    labels = [shorten(name, limit) for name in comparison.names[: len(shown)]]
+    labels = [shorten(name, limit) for name in names[: len(shown)]]
     if len(handles) > len(shown):
         shown.append(handles[len(shown)])
         others = len(handles) - len(SERIES)
         labels.append(f"{others} other method{'s' if others > 1 else ''}")
     columns = 1 if width < 5 else 2
-    legend = figure.legend(
+    box = figure.legend(
         shown, labels, loc="outside lower left", ncols=columns, handlelength=2.6, columnspacing=1.4
     )
-    for text in legend.get_texts():
+    for text in box.get_texts():
         text.set_parse_math(False)
 
 
@@ -255,7 +258,7 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
         for rank, name in enumerate(comparison.names):
             own = table[table["method"] == name]
             x = [place[start] for start in own["age_from"]]
-            look = _line(rank)
+            look = line_look(rank)
             if rank < len(_MARKERS):
                 look |= {"marker": _MARKERS[rank], "ms": 4}
             axes.plot(x, own["mae"], label=f"m{rank}", **look)
@@ -279,27 +282,31 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("mean absolute error (years)")
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _legend(figure, axes, comparison, width)
+        legend(figure, axes, comparison.names, width)
     return figure
+
+
+def cumulative_shares(comparison: Comparison, method: int, years: np.ndarray) -> np.ndarray:
+    """Return the share of a method's images whose absolute error is at most so many years."""
+    errors = comparison.errors.error[comparison.errors.present[:, method], method]
+    return np.searchsorted(np.sort(errors), years, side="right") / len(errors)
 
 
 def cumulative_score(comparison: Comparison, width: float = 7.2) -> Figure:
     """Draw the share of images whose absolute error is at most k years, for k from 0 to 20."""
-    years = np.linspace(0, 20, 201)
+    years = CS_AXIS
     extra = 0.19 * min(len(comparison.names), 7) / (1 if width < 5 else 2)
     with style():
         figure = Figure(figsize=(width, 3.2 + extra))
         axes = figure.subplots()
-        for rank, run in enumerate(comparison.runs):
-            table = run.predictions
-            errors = np.sort(np.abs((table["predicted_age"] - table["age"]).to_numpy(float)))
-            share = np.searchsorted(errors, years, side="right") / len(errors)
-            axes.plot(years, 100 * share, label=f"m{rank}", **_line(rank))
+        for rank in range(len(comparison.runs)):
+            share = cumulative_shares(comparison, rank, years)
+            axes.plot(years, 100 * share, label=f"m{rank}", **line_look(rank))
         axes.axvline(CS_YEARS, color=MUTED, lw=0.8)
         axes.text(CS_YEARS + 0.25, 2, f"CS({CS_YEARS})", color=MUTED, fontsize=8)
         axes.set(xlim=(0, 20), ylim=(0, 100))
         axes.set_xlabel("absolute error at most (years)")
         axes.set_ylabel("images (%)")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        _legend(figure, axes, comparison, width)
+        legend(figure, axes, comparison.names, width)
     return figure
