@@ -170,6 +170,4 @@ def _comparison(
 
     comparison = compare_runs(runs, **options)
     facts = image_facts(comparison.runs, table)
-    return terminal_table(comparison), partial(
-        write_report, comparison, facts=facts, images=images
-    )
+    return terminal_table(comparison), partial(write_report, comparison, facts=facts, images=images)

@@ -53,9 +53,7 @@ def provenance(
     }
 
 
-def context(
-    table_path: Path, device: torch.device, batch_size: int, seed: int
-) -> dict[str, Any]:
+def context(table_path: Path, device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
     """Return what else is worth knowing: versions, where the table lay, what changes rounding."""
     versions = {"python": platform.python_version()}
     for library in _LIBRARIES:

@@ -52,7 +52,8 @@ def calibrate(comparison: Comparison) -> Calibration | None:
             continue
         ages = run.predictions["age"].to_numpy(float)
         low, high = pit_limits(given, ages)
-        central = share_below(low, high, (1 + LEVELS) / 2) - share_below(low, high, (1 - LEVELS) / 2)
+        below = (share_below(low, high, (1 + sign * LEVELS) / 2) for sign in (1, -1))
+        central = np.subtract(*below)
         crps = ranked_probability_scores(given, ages)
         observed = central.mean(axis=0)
         names.append(name)

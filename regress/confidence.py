@@ -23,9 +23,10 @@ def has_confidence(run: Run) -> bool:
 
 
 def confidence_table(comparison: GroupComparison) -> pd.DataFrame:
-    """Return how often predictions are right, in ten equal bins of the predicted class's probability.
+    """Return how often predictions are right, in ten equal bins of their probability.
 
-    Intervals are percentile bootstraps over subjects.
+    The probability is that of the class that is predicted. Intervals are percentile bootstraps over
+    subjects.
 
     Returns
     -------

@@ -1,9 +1,10 @@
 """The predictions of one method: a folder with a table, its provenance, and a piece a fold.
 
 ``predictions.csv`` has one row an image in one fold, with what its task predicts (`TASKS`): an age,
-an age group or a gender, and with the true gender where that is known; ``run.json`` says what made it, and of classes the ``task`` and the
-``groups``; the pieces lie in the folder ``folds`` (`regress.fold_pieces`); ``probabilities.h5``
-holds class probabilities where the method has them (`regress.probabilities`).
+an age group or a gender, and with the true gender where that is known; ``run.json`` says what made
+it, and of classes the ``task`` and the ``groups``; the pieces lie in the folder ``folds``
+(`regress.fold_pieces`); ``probabilities.h5`` holds class probabilities where the method has them
+(`regress.probabilities`).
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ def data_files(unit: str, further: Collection[str]) -> list[tuple[str, str]]:
     always = [
         ("table", "the ranking"),
         ("tests", "the paired tests of all pairs"),
-        ("by_subject", f"the box plots: each method’s error on each {unit}"),
-        ("predicted_against_true", "the scatter plots: each image’s true age, and each method’s"),
+        ("by_subject", f"the box plots: the error of each method on each {unit}"),
+        ("predicted_against_true", "the scatter plots: true and predicted ages, a column a method"),
         ("by_age", "the errors by age"),
         ("cumulative_score", "the cumulative scores"),
     ]
@@ -59,7 +59,7 @@ def predictions_table(comparison: Comparison) -> pd.DataFrame:
 
 
 def cumulative_table(comparison: Comparison) -> pd.DataFrame:
-    """Return the share of images within so many years: a row a number of years, a column a method."""
+    """Return the share of images within so many years, a row each; a column a method."""
     shares = {
         name: cumulative_shares(comparison, method, CS_AXIS)
         for method, name in enumerate(comparison.names)

@@ -43,6 +43,8 @@ def write_group_tables(comparison: GroupComparison, folder: Path) -> None:
     confidence = confidence_table(comparison)
     if len(confidence):
         files["confidence"] = confidence
+    for name in {"histogram", "confidence"} - set(files):  # of an earlier report
+        (folder / f"{name}.csv").unlink(missing_ok=True)
     for name, table in files.items():
         with writing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

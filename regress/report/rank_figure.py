@@ -1,4 +1,4 @@
-"""The critical-difference diagram: methods along their mean rank, bars over those that are alike."""
+"""The critical-difference diagram: methods along their mean ranks, bars over those alike."""
 
 from __future__ import annotations
 

@@ -148,8 +148,7 @@ def _calibration_rows(found: Calibration) -> list[tuple[str, list[str]]]:
         for level in _SHOWN_LEVELS:
             one = covered.loc[(row["method"], level)]
             cells.append(
-                f"{percent(one['coverage'])} "
-                f"({interval(100 * one['low'], 100 * one['high'], 0)})"
+                f"{percent(one['coverage'])} ({interval(100 * one['low'], 100 * one['high'], 0)})"
             )
         cells += [percent(row["calibration_error"]), number(row["width_80"], 1)]
         rows.append((str(row["method"]), [*cells, f"{row['n_images']:,}"]))
@@ -176,10 +175,9 @@ def _add_gender(made: Sections, comparison: Comparison, table: pd.DataFrame) -> 
         return f"{write(row['mae'])} ({interval(row['mae_low'], row['mae_high'])})"
 
     columns = [*kinds, *([difference] if compared else [])]
-    counts = [
-        (what, [f"{int(n):,}" for n in table.groupby("gender")[column].max().loc[kinds]])
-        for what, column in (("images", "n_images"), (f"{comparison.unit}s", f"n_{comparison.unit}s"))
-    ][: 2 if comparison.unit == "subject" else 1]
+    columns_of_counts = list(dict.fromkeys(("n_images", f"n_{comparison.unit}s")))
+    most = table.groupby("gender")[columns_of_counts].max().loc[kinds]
+    counts = [(column.removeprefix("n_"), [f"{int(n):,}" for n in most[column]]) for column in most]
     unknown = table.loc[table["gender"] == UNKNOWN, "n_images"]
     made.page["gender"] = {
         "figure": two_widths(
