@@ -53,7 +53,7 @@ def test_coverage_is_on_the_diagonal_or_on_the_side_of_the_fault(claimed, sign, 
     if sign == 0:
         np.testing.assert_allclose(observed, LEVELS, atol=0.03)
         np.testing.assert_allclose(found.pit["share"], 0.1, atol=0.02)
-        inside = (found.coverage["low"] < LEVELS) & (LEVELS < found.coverage["high"])
+        inside = (found.coverage["low"] < LEVELS) & (found.coverage["high"] > LEVELS)
         assert inside.sum() >= 7
         assert found.scores["calibration_error"][0] < 0.02
     else:

@@ -16,11 +16,9 @@ from regress.report.rank_figure import bar_levels, rank_figure, rank_text
 NAMES = ["a", "b", "c", "d", "e"]
 
 
-@pytest.fixture(scope="module")
-def found():
-    from tests.regress.report.conftest import make_runs
-
-    return compare(make_runs(NAMES, n_subjects=20, n_images=200), bootstrap=200)
+@pytest.fixture
+def found(runs):
+    return compare(runs(NAMES, n_subjects=20, n_images=200), bootstrap=200)
 
 
 def by_hand(comparison):
