@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from regress.compare import Comparison
-from regress.report.figures import CS_AXIS, cumulative_shares
+
+_YEARS = np.arange(201) / 10
 
 
 def data_files(unit: str, further: Collection[str]) -> list[tuple[str, str]]:
@@ -60,8 +61,12 @@ def predictions_table(comparison: Comparison) -> pd.DataFrame:
 
 def cumulative_table(comparison: Comparison) -> pd.DataFrame:
     """Return the share of images within so many years, a row each; a column a method."""
-    shares = {
-        name: cumulative_shares(comparison, method, CS_AXIS)
+    errors = comparison.errors
+    within = {
+        name: np.sort(errors.error[errors.present[:, method], method])
         for method, name in enumerate(comparison.names)
     }
-    return pd.concat([pd.DataFrame({"years": CS_AXIS.round(1)}), pd.DataFrame(shares)], axis=1)
+    shares = {
+        name: np.searchsorted(own, _YEARS, side="right") / len(own) for name, own in within.items()
+    }
+    return pd.concat([pd.DataFrame({"years": _YEARS}), pd.DataFrame(shares)], axis=1)

@@ -28,7 +28,6 @@ RULE = "#d9dde2"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-CS_AXIS = np.linspace(0, 20, 201)  # years
 _MANY_POINTS = 12_000  # above this the points of the scatter are one picture, not one shape each
 
 
@@ -286,21 +285,17 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
     return figure
 
 
-def cumulative_shares(comparison: Comparison, method: int, years: np.ndarray) -> np.ndarray:
-    """Return the share of a method's images whose absolute error is at most so many years."""
-    errors = comparison.errors.error[comparison.errors.present[:, method], method]
-    return np.searchsorted(np.sort(errors), years, side="right") / len(errors)
-
-
 def cumulative_score(comparison: Comparison, width: float = 7.2) -> Figure:
     """Draw the share of images whose absolute error is at most k years, for k from 0 to 20."""
-    years = CS_AXIS
+    years = np.linspace(0, 20, 201)
     extra = 0.19 * min(len(comparison.names), 7) / (1 if width < 5 else 2)
     with style():
         figure = Figure(figsize=(width, 3.2 + extra))
         axes = figure.subplots()
-        for rank in range(len(comparison.runs)):
-            share = cumulative_shares(comparison, rank, years)
+        for rank, run in enumerate(comparison.runs):
+            table = run.predictions
+            errors = np.sort(np.abs((table["predicted_age"] - table["age"]).to_numpy(float)))
+            share = np.searchsorted(errors, years, side="right") / len(errors)
             axes.plot(years, 100 * share, label=f"m{rank}", **line_look(rank))
         axes.axvline(CS_YEARS, color=MUTED, lw=0.8)
         axes.text(CS_YEARS + 0.25, 2, f"CS({CS_YEARS})", color=MUTED, fontsize=8)
