@@ -55,10 +55,11 @@ class ErrorTable:
         np.add.at(sums, self.cluster, values)
         return sums
 
-    def total_of(self, images: Sequence[str], values: np.ndarray) -> np.ndarray:
+    def total_of(self, images: pd.Series, values: np.ndarray) -> np.ndarray:
         """Sum the values of some images, shape (images, k), within each cluster."""
         sums = np.zeros((len(self.clusters), values.shape[1]))
-        np.add.at(sums, self.cluster[pd.Index(self.images).get_indexer(pd.Index(images))], values)
+        rows = pd.Index(self.images).get_indexer(pd.Index(images))
+        np.add.at(sums, self.cluster[rows], values)
         return sums
 
     def n_subjects(self, method: int) -> int:

@@ -32,7 +32,7 @@ def gender_figure(table: pd.DataFrame, names: Sequence[str], width: float = 7.2)
         figure = Figure(figsize=(width, 1.0 + (0.58 if narrow else 0.4) * len(names)))
         axes = figure.subplots()
         for k, gender in enumerate(GENDERS):
-            own = table[table["gender"] == gender].set_index("method").reindex(names)
+            own = table[table["gender"] == gender].set_index("method").reindex(list(names))
             y = rows + (0.12, -0.12)[k] * (1.0 if narrow else 1.2)
             mae = own["mae"].to_numpy(float)
             axes.plot(mae, y, _MARKERS[k], ms=5, mew=0, color=SERIES[k], label=gender)

@@ -38,7 +38,8 @@ def rank_figure(ranks: Ranks, width: float = 7.2) -> Figure:
 
     with style():
         figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((0, 0, 1, 1))
+        axes = figure.subplots(gridspec_kw={"left": 0, "right": 1, "bottom": 0, "top": 1})
+        figure.set_layout_engine("none")
         axes.set(xlim=(0, width), ylim=(-height, 0))
         axes.set_axis_off()
         _draw_axis(axes, n, at(1), at(n))

@@ -123,7 +123,7 @@ def _add_calibration(made: Sections, comparison: Comparison) -> None:
         return
     draw = partial(calibration_figure, found, comparison.names)
     made.figures["calibration"] = draw
-    made.tables |= {"coverage": found.coverage, "pit": found.pit, "crps": found.scores}
+    made.tables.update(coverage=found.coverage, pit=found.pit, crps=found.scores)
     shown = [f"{100 * level:.0f} %" for level in _SHOWN_LEVELS]
     text = (
         "Observed coverage of the central intervals of predicted distributions against nominal "
@@ -162,15 +162,15 @@ def _add_gender(made: Sections, comparison: Comparison, table: pd.DataFrame) -> 
     made.figures["error_by_gender"] = draw
     made.tables["by_gender"] = table
     difference = " - ".join(GENDERS)
-    cells = table.set_index(["method", "gender"])
+    cells = {(row["method"], row["gender"]): row for row in table.to_dict("records")}
     kinds = [kind for kind in dict.fromkeys(table["gender"]) if kind != difference]
     kinds.sort(key=lambda kind: kind == UNKNOWN)  # some methods may not have predicted them
     compared = difference in set(table["gender"])
 
     def told(name: str, kind: str) -> str:
-        if (name, kind) not in cells.index:
+        row = cells.get((name, kind))
+        if row is None:
             return NOTHING
-        row = cells.loc[(name, kind)]
         write = signed if kind == difference else number
         return f"{write(row['mae'])} ({interval(row['mae_low'], row['mae_high'])})"
 

@@ -20,7 +20,7 @@ from regress.report.thumbnails import thumbnail
 from regress.worst_images import worst_images
 
 
-def prepared_folder(folder, images, dataset="folder", **columns):
+def prepared_folder(folder, images, prepared="folder", **columns):
     """Write a table with a drawn crop of each image, as `featx prepare` does."""
     (folder / "crops").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -32,11 +32,11 @@ def prepared_folder(folder, images, dataset="folder", **columns):
         "path": [f"/nowhere/{image}.jpg" for image in images],
         "crop": [f"crops/{image}.png" for image in images],
         "gender": ["female" if k % 2 else "" for k in range(len(images))],
-        "dataset": dataset,
+        "dataset": prepared,
         **columns,
     }
     write_table(new_table(pd.DataFrame(rows)), folder / "images.csv")
-    (folder / "prepare.json").write_text(json.dumps({"dataset": dataset}), encoding="utf-8")
+    (folder / "prepare.json").write_text(json.dumps({"dataset": prepared}), encoding="utf-8")
     return folder / "images.csv"
 
 
