@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from regress.report.figures import INK, MUTED, SERIES, shorten, style
 _AXIS = -0.42  # from the upper edge
 _STEP_OF_BARS = 0.1
 _STEP = 0.3
-_KEY_STEP = 0.34
+_LINE = 0.13  # of text of 8 points
 
 
 def rank_figure(ranks: Ranks, width: float = 7.2) -> Figure:
@@ -26,12 +27,13 @@ def rank_figure(ranks: Ranks, width: float = 7.2) -> Figure:
     """
     narrow = width < 5
     n = len(ranks.names)
-    margin = 0.4 if narrow else 2.35
+    margin, arm = (0.4, 0.1) if narrow else (2.55, 0.4)
     levels = bar_levels(ranks)
     top = _AXIS - 0.2 - _STEP_OF_BARS * (max(levels, default=-1) + 1)
     step = 0.2 if narrow else _STEP
     n_left = -(-n // 2)
-    height = step * n_left - top + (_KEY_STEP * n + 0.1 if narrow else 0.0)
+    key = [_wrapped(name, 38) for name in ranks.names] if narrow else []
+    height = step * n_left - top + sum(_key_height(lines) for lines in key)
 
     def at(rank: float) -> float:
         return margin + (width - 2 * margin) * (rank - 1) / (n - 1)
@@ -51,17 +53,22 @@ def rank_figure(ranks: Ranks, width: float = 7.2) -> Figure:
             left = place < n_left
             y = top - step * (place if left else n - 1 - place) - 0.06
             x = at(ranks.mean_rank[place])
-            edge = margin - 0.1 if left else width - margin + 0.1
+            edge = margin - arm if left else width - margin + arm
             colour = SERIES[0] if place == 0 else MUTED
             axes.plot((x, x, edge), (_AXIS, y, y), color=colour, lw=1.0, zorder=1)
             axes.plot(x, _AXIS, "o", ms=4, color=colour, mew=0, zorder=3)
+            side, other = ("right", "left") if left else ("left", "right")
             axes.text(
-                edge + (-0.06 if left else 0.06), y, _label(ranks, place, narrow),
-                ha="right" if left else "left", va="center", fontsize=8, linespacing=1.0,
-                parse_math=False,
+                edge + (-0.06 if left else 0.06), y,
+                str(ranks.methods[place] + 1) if narrow else _wrapped(ranks.names[place], 28),
+                ha=side, va="center", fontsize=8, linespacing=1.0, parse_math=False,
             )  # fmt: skip
-        if narrow:
-            _draw_key(axes, ranks, top - step * n_left - 0.1)
+            if not narrow:
+                axes.text(
+                    edge, y + 0.02, f"{ranks.mean_rank[place]:.2f}", ha=other, va="bottom",
+                    fontsize=7.5, color=MUTED,
+                )  # fmt: skip
+        _draw_key(axes, ranks, key, top - step * n_left)
     return figure
 
 
@@ -78,11 +85,14 @@ def bar_levels(ranks: Ranks) -> list[int]:
     return levels
 
 
-def _label(ranks: Ranks, place: int, narrow: bool) -> str:
-    if narrow:
-        return str(ranks.methods[place] + 1)
-    told = f"{shorten(ranks.names[place], 44)} ({ranks.mean_rank[place]:.2f})"
-    return "\n".join(textwrap.wrap(told, 28, max_lines=2, placeholder="…"))
+def _wrapped(name: str, letters: int) -> str:
+    """Return a name in two lines at most."""
+    short = shorten(name, 2 * letters - 6)
+    return "\n".join(textwrap.wrap(short, letters, max_lines=2, placeholder="…"))
+
+
+def _key_height(lines: str) -> float:
+    return _LINE * (lines.count("\n") + 1) + 0.07
 
 
 def _draw_axis(axes: Axes, n: int, left: float, right: float) -> None:
@@ -95,17 +105,20 @@ def _draw_axis(axes: Axes, n: int, left: float, right: float) -> None:
     axes.text(middle, -0.02, "mean rank", ha="center", va="top", fontsize=8, color=MUTED)
 
 
-def _draw_key(axes: Axes, ranks: Ranks, top: float) -> None:
-    for place, name in enumerate(ranks.names):
-        y = top - _KEY_STEP * place
-        axes.text(
-            0.3, y, str(ranks.methods[place] + 1), ha="right", va="top", fontsize=8, color=MUTED
-        )
-        told = f"{shorten(name, 84)} ({ranks.mean_rank[place]:.2f})"
-        lines = textwrap.wrap(told, 44, max_lines=2, placeholder="…")
-        axes.text(
-            0.42, y, "\n".join(lines), va="top", fontsize=8, linespacing=1.0, parse_math=False
-        )
+def _draw_key(axes: Axes, ranks: Ranks, key: Sequence[str], y: float) -> None:
+    right = axes.get_xlim()[1] - 0.1
+    for place, name in enumerate(key):
+        number, rank = str(ranks.methods[place] + 1), f"{ranks.mean_rank[place]:.2f}"
+        for x, text, side, colour in (
+            (0.3, number, "right", MUTED),
+            (0.42, name, "left", INK),
+            (right, rank, "right", MUTED),
+        ):
+            axes.text(
+                x, y, text, ha=side, va="top", fontsize=8, linespacing=1.0, color=colour,
+                parse_math=False,
+            )  # fmt: skip
+        y -= _key_height(name)
 
 
 def rank_text(ranks: Ranks) -> str:

@@ -177,7 +177,10 @@ def _add_gender(made: Sections, comparison: Comparison, table: pd.DataFrame) -> 
     columns = [*kinds, *([difference] if compared else [])]
     columns_of_counts = list(dict.fromkeys(("n_images", f"n_{comparison.unit}s")))
     most = table.groupby("gender")[columns_of_counts].max().loc[kinds]
-    counts = [(column.removeprefix("n_"), [f"{int(n):,}" for n in most[column]]) for column in most]
+    counts = [
+        (column.removeprefix("n_"), [f"{int(n):,}" for n in most[column]])
+        for column in columns_of_counts
+    ]
     unknown = table.loc[table["gender"] == UNKNOWN, "n_images"]
     made.page["gender"] = {
         "figure": two_widths(
