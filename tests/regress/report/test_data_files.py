@@ -6,6 +6,7 @@ import pytest
 
 from regress.compare import compare
 from regress.report.page import write_report
+from regress.report.tables import write_tables
 
 
 def test_every_csv_of_a_report_is_listed_and_every_figure_has_one(comparison, tmp_path):
@@ -24,7 +25,7 @@ def test_every_csv_of_a_report_is_listed_and_every_figure_has_one(comparison, tm
 def test_predictions_and_cumulative_scores_are_those_of_the_runs(runs, tmp_path):
     half = {"b": {"folds": {"planned": 12, "done": 11, "missing": ["3"]}}}
     made = runs(["a", "b"], changes=half)
-    write_report(compare(made, bootstrap=200), tmp_path)
+    write_tables(compare(made, bootstrap=200), tmp_path)
     table = pd.read_csv(
         tmp_path / "predicted_against_true.csv", dtype={"image": str, "subject": str}
     ).set_index("image")

@@ -58,8 +58,12 @@ def made(runs, tmp_path):
     return [of_table(run, table) for run in two]
 
 
-def pictures(page):
-    return re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page)
+def told(runs, facts=None, images=None):
+    """Return how many pictures a report shows, and why not more."""
+    worst = further_sections(compare(runs, bootstrap=200), facts, images).page["worst"]
+    n = sum(picture != "" for *_, picture in worst["rows"])
+    assert worst["any_picture"] == (n > 0)
+    return n, worst["why"]
 
 
 def test_the_worst_images_are_those_by_hand(runs):
@@ -86,8 +90,9 @@ def test_the_worst_images_are_those_by_hand(runs):
 def test_pictures_of_a_users_own_are_shown_small_and_from_their_crops(made, tmp_path):
     page = write_report(compare(made, bootstrap=200), tmp_path / "report")
     text = page.read_text(encoding="utf-8")
-    assert len(pictures(text)) == 20
-    for data in pictures(text):
+    pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', text)
+    assert len(pictures) == 20
+    for data in pictures:
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
             assert picture.size == (30, 40)
     assert "left out" not in text
@@ -100,15 +105,12 @@ def test_pictures_of_a_users_own_are_shown_small_and_from_their_crops(made, tmp_
 def test_pictures_of_other_sets_are_shown_when_asked_for_only(dataset, runs, tmp_path):
     run = runs(["a"])[0]
     table = prepared_folder(tmp_path / "work", run.predictions["image"].tolist(), dataset)
-    comparison = compare([of_table(run, table, dataset)], bootstrap=200)
-    page = render(comparison, tmp_path)
-    assert not pictures(page)
-    assert f"sets of faces such as {dataset} are given for research" in page
-    assert "--images shows them" in page
-    more = further_sections(comparison, images=True)
-    page = render(comparison, tmp_path, more=more)
-    assert len(pictures(page)) == 20
-    assert "--images" in page
+    run = of_table(run, table, dataset)
+    n, why = told([run])
+    assert n == 0
+    assert f"sets of faces such as {dataset} are given for research" in why
+    assert "--images shows them" in why
+    assert told([run], images=True) == (20, "")
 
 
 def test_a_table_of_the_users_that_names_a_known_set_is_of_that_set(runs, tmp_path):
@@ -128,30 +130,30 @@ def test_drawn_faces_in_the_layout_of_a_set_are_shown(runs, tmp_path):
 
 
 def test_no_images_leaves_them_out(made, tmp_path):
-    comparison = compare(made, bootstrap=200)
+    assert told(made, images=False) == (0, "The pictures are left out, as --no-images asked for.")
+    comparison = compare(made[:1], bootstrap=200)
     page = render(comparison, tmp_path, more=further_sections(comparison, images=False))
-    assert not pictures(page)
+    assert "<img" not in page
     assert "as --no-images asked for" in page
     assert re.search(r"featx compare [^\n]* --no-images", page)
 
 
-def test_without_a_record_the_list_is_there_and_says_why_no_picture_is(runs, tmp_path):
+def test_without_a_record_the_list_says_why_it_has_no_picture(runs):
     made = runs(["a"], changes={"a": {"features": {}}})
-    comparison = compare(made, bootstrap=200)
-    page = render(comparison, tmp_path)
-    assert "it is not recorded which data set they are of" in page
-    page = render(comparison, tmp_path, more=further_sections(comparison, images=True))
-    assert "of 20 of these images were not found: the runs do not say" in page
-    assert "--table names the image table" in page
-    assert worst_images(comparison)["image"][0] in page
+    n, why = told(made)
+    assert n == 0
+    assert "it is not recorded which data set they are of" in why
+    n, why = told(made, images=True)
+    assert n == 0
+    assert "of 20 of these images were not found: the runs do not say" in why
+    assert "--table names the image table" in why
 
 
 def test_a_table_that_moved_or_changed_tells_nothing(made, tmp_path):
     table = tmp_path / "work" / "images.csv"
     table.rename(tmp_path / "work" / "moved.csv")
-    assert "is not there" in image_facts(made).missing
-    page = render(compare(made, bootstrap=200), tmp_path)
-    assert "images.csv is not there" in page
+    assert "images.csv is not there" in image_facts(made).missing
+    assert "images.csv is not there" in told(made)[1]
     (tmp_path / "work" / "moved.csv").rename(table)
     table.write_text(table.read_text().replace("female", "male"), encoding="utf-8")
     facts = image_facts(made)
@@ -165,13 +167,9 @@ def test_a_given_table_stands_in_for_one_that_is_not_there(runs, tmp_path):
     facts = image_facts([run], tmp_path / "work")
     assert facts.may_be_shown
     assert (genders([run], facts) == "female").sum() == 40
-    page = render(
-        compare([run], bootstrap=200),
-        tmp_path,
-        more=further_sections(compare([run], bootstrap=200), facts),
-    )
-    assert len(pictures(page)) == 20
-    assert f"--table {tmp_path / 'work'}" in page
+    assert told([run], facts) == (20, "")
+    flags = further_sections(compare([run], bootstrap=200), facts, images=True).flags
+    assert flags == ["--images", "--table", str(tmp_path / "work")]
     prepared_folder(tmp_path / "other", ["x", "y"])
     with pytest.raises(FeatxError, match="has none of the predicted images"):
         image_facts([run], tmp_path / "other")
@@ -202,12 +200,11 @@ def test_tables_of_networks_tested_under_a_protocol_are_found(runs, tmp_path):
 
 
 def test_one_picture_that_cannot_be_read_leaves_the_others(made, tmp_path):
-    comparison = compare(made, bootstrap=200)
-    first = worst_images(comparison)["image"][0]
+    first = worst_images(compare(made, bootstrap=200))["image"][0]
     (tmp_path / "work" / "crops" / f"{first}.png").write_bytes(b"no picture")
-    page = render(comparison, tmp_path)
-    assert len(pictures(page)) == 19
-    assert re.search(rf"pictures of 1 of these images were not found: .*{first}\.png: not an", page)
+    n, why = told(made)
+    assert n == 19
+    assert re.search(rf"pictures of 1 of these images were not found: .*{first}\.png: not an", why)
 
 
 def test_a_thumbnail_has_pixels_and_nothing_else(tmp_path):
