@@ -43,6 +43,18 @@ if TYPE_CHECKING:
     help="Compare as age groups, first and last ages, as 0-12,15-20,25-100: ages and finer groups "
     "are read as these.",
 )
+@click.option(
+    "--images/--no-images",
+    default=None,
+    help="Show the pictures with the largest errors of ages, small. By default only pictures of "
+    "your own, from a table or a folder, and drawn ones; the terms of other sets may forbid it.",
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    help="Image table, or its folder, for these pictures and for genders, where the runs name none "
+    "or it has moved.",
+)
 @click.option("--title", help="Title of the page.")
 @long_work
 def compare(
@@ -52,6 +64,8 @@ def compare(
     allow_different_splits: bool,
     each_split: bool,
     groups: str | None,
+    images: bool | None,
+    table: Path | None,
     title: str | None,
     resume: bool,
     dry_run: bool,
@@ -98,7 +112,7 @@ def compare(
     }
     # all are compared before any is written: what is wrong with one leaves no half of a report
     reports = [
-        _comparison(some, None if some[0].task == "gender" else wanted, options)
+        _comparison(some, None if some[0].task == "gender" else wanted, options, images, table)
         for some, *_ in parts
     ]
     for (told, write), (_, folder, name) in zip(reports, parts, strict=True):
@@ -132,7 +146,11 @@ def _plan(runs: list[Run], out: Path) -> None:
 
 
 def _comparison(
-    runs: list[Run], wanted: tuple[str, ...] | None, options: dict[str, Any]
+    runs: list[Run],
+    wanted: tuple[str, ...] | None,
+    options: dict[str, Any],
+    images: bool | None,
+    table: Path | None,
 ) -> tuple[str, Callable[[Path, str | None], Path]]:
     """Compare runs of one kind; return the table for the terminal, and what writes the report."""
     if wanted or any(run.groups for run in runs):
@@ -146,8 +164,10 @@ def _comparison(
         )
         return terminal_groups(by_group), partial(write_group_report, by_group)
     from regress.compare import compare as compare_runs
+    from regress.image_facts import image_facts
     from regress.report.page import write_report
     from regress.report.tables import terminal_table
 
     comparison = compare_runs(runs, **options)
-    return terminal_table(comparison), partial(write_report, comparison)
+    facts = image_facts(comparison.runs, table)
+    return terminal_table(comparison), partial(write_report, comparison, facts=facts, images=images)

@@ -45,7 +45,7 @@ from featx.weights import load_network
 from regress.fold_pieces import write_fold
 from regress.fold_records import finished_folds
 from regress.methods import plain
-from regress.predictions import FORMAT
+from regress.predictions import FORMAT, label_columns
 from regress.protocols import Fold, split_hash, with_subjects
 from regress.publishing import publish, start_folder
 
@@ -207,7 +207,7 @@ def run_cross_dataset(
         short = telling_shortage("the test set", remedy, where)
         with short, PixelStore(plan.test.files, loaded.preprocessing) as store:
             said = estimate(loaded, store, rows, task=plan.task, view=plan.view, device=where)
-        table = pd.DataFrame(images[["image", "subject", "age"]]).assign(
+        table = pd.DataFrame(images[label_columns(images)]).assign(
             fold=FOLD, **beside_labels(plan.test, said, plan.task, plan.groups)
         )
         record = {

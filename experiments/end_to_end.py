@@ -35,6 +35,7 @@ from featx.training.stage import NETWORK
 from featx.training.stopping import Request, asked, deferred
 from featx.weights import LoadedNetwork
 from regress.fold_records import finished_folds, forget
+from regress.predictions import label_columns
 from regress.protocols import Fold
 from regress.publishing import start_folder
 
@@ -209,7 +210,7 @@ def _train_folds(
         start,
         plan.repeated,
         plan.target,
-        plan.images[["image", "subject", "age"]],
+        plan.images[label_columns(plan.images)],
         plan.methods,
         plan.options,
         plan.seed,

@@ -32,6 +32,7 @@ from featx.weights import LoadedNetwork, load_network
 from regress.fold_pieces import write_fold
 from regress.fold_records import finished_folds, fold_stem, write_failure
 from regress.methods import plain
+from regress.predictions import label_columns
 from regress.protocols import Fold
 from regress.regressors import make_regressor
 
@@ -180,7 +181,7 @@ def _fold(work: FoldWork, fold: Fold, device: str, progress: bool) -> None:
                     view=method.view,
                     device=where.device,
                 )
-        table = work.images.iloc[fold.test][["image", "subject", "age"]].assign(
+        table = work.images.iloc[fold.test][label_columns(work.images)].assign(
             fold=fold.name, **beside_labels(test, said, method.task, said.groups)
         )
         record = {

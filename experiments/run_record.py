@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from featx.heads import GENDERS, Task
+from featx.manifest import table_file
 from featx.prepared import prepared
 from featx.views import View
 from featx.weights import LoadedNetwork
@@ -15,7 +16,7 @@ from regress.methods import plain
 
 
 def network_record(
-    network: LoadedNetwork, cascade: Path, view: View, tables: Iterable[str | Path]
+    network: LoadedNetwork, cascade: Path, view: View, tables: Sequence[str | Path]
 ) -> dict[str, Any]:
     """Return the entry ``features``: a network's provenance, and how tested images were prepared.
 
@@ -27,11 +28,12 @@ def network_record(
         Its file.
     view : {"centre", "five"}
         The crops that are averaged over.
-    tables : iterable of str or Path
+    tables : sequence of str or Path
         The prepared folders of the tested images.
     """
     return {
         "file": cascade.name,
+        "tables": [str(table_file(table).absolute()) for table in tables],
         "provenance": {
             "backbone": network.backbone.name,
             "weights": network.weights,

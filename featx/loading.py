@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -18,17 +16,6 @@ from featx.images import MAX_PIXELS, ImageError, read_rgb
 
 #: How `fit` brings an image to the network's size, for the provenance.
 RESIZE_RULE = "centre crop to the input's aspect ratio, then antialiased bilinear resize"
-
-
-def crop_paths(table: pd.DataFrame, folder: Path) -> list[str]:
-    """Return each row's image file: its crop or, where that is empty, its source.
-
-    Relative paths are taken from the table's folder.
-    """
-    return [
-        str(folder / (crop or path))
-        for crop, path in zip(table["crop"], table["path"], strict=True)
-    ]
 
 
 def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:

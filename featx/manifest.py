@@ -207,6 +207,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise FeatxError(f"{path}: {error}") from None
 
 
+def crop_paths(table: pd.DataFrame, folder: Path) -> list[str]:
+    """Return each row's image file: its crop or, where that is empty, its source.
+
+    Relative paths are taken from the table's folder.
+    """
+    return [
+        str(folder / (crop or path))
+        for crop, path in zip(table["crop"], table["path"], strict=True)
+    ]
+
+
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write the image table as CSV, atomically; numbers keep their shortest exact form."""
     with writing(path) as temporary:

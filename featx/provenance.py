@@ -54,8 +54,8 @@ def provenance(
     }
 
 
-def context(device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
-    """Return what else is worth knowing: versions, and what changes features by rounding only."""
+def context(table_path: Path, device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
+    """Return what else is worth knowing: versions, where the table lay, what changes rounding."""
     versions = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
@@ -64,6 +64,7 @@ def context(device: torch.device, batch_size: int, seed: int) -> dict[str, Any]:
             continue
     return {
         "versions": versions | plugin_versions(),
+        "table": str(table_path.absolute()),
         "device": describe_device(device),
         "threads": torch.get_num_threads(),
         "batch_size": batch_size,

@@ -13,7 +13,7 @@ from featx.errors import FeatxError
 from regress import metrics
 from regress.caveats import caveats
 from regress.errors_by_cluster import ErrorTable, align_errors
-from regress.inference import bootstrap_ratios, normal_interval, percentile_interval
+from regress.inference import normal_interval, ratio_limits
 from regress.naming import display_names
 from regress.paired import (
     check_splits,
@@ -56,6 +56,8 @@ class Comparison:
         What a reader must know before trusting the numbers.
     bootstrap, permutations, seed : int
         Resamples of the bootstrap and of the permutation tests, and the seed of both.
+    errors : ErrorTable
+        The absolute errors of all methods, image by image.
     """
 
     runs: tuple[Run, ...]
@@ -69,6 +71,7 @@ class Comparison:
     bootstrap: int
     permutations: int
     seed: int
+    errors: ErrorTable
 
     def versus_best(self) -> pd.DataFrame:
         """Return the tests of every other method against the first of the ranking, ranked."""
@@ -127,10 +130,7 @@ def compare(
     differences = per_pair(errors, pairs)
     columns = [per_method(errors), differences, cells]
     sums, counts = (np.hstack([block[k] for block in columns]) for k in (0, 1))
-    if len(sums) > 1:
-        low, high = percentile_interval(bootstrap_ratios(sums, counts, bootstrap, seed), CONFIDENCE)
-    else:
-        low, high = np.full((2, sums.shape[1]), np.nan)
+    low, high = ratio_limits(sums, counts, bootstrap, seed, CONFIDENCE)
     ends = np.cumsum([block[0].shape[1] for block in columns])[:-1]
     lows, highs = np.split(low, ends), np.split(high, ends)
 
@@ -153,6 +153,7 @@ def compare(
         bootstrap,
         permutations,
         seed,
+        errors,
     )
 
 

@@ -17,7 +17,7 @@ from regress.compare import CONFIDENCE
 from regress.errors_by_cluster import ErrorTable, align_errors
 from regress.expected_age import expected_ages, gapped_accuracy, has_expected_ages
 from regress.grouping import have_gaps
-from regress.inference import bootstrap_ratios, percentile_interval
+from regress.inference import ratio_limits
 from regress.naming import display_names
 from regress.paired import (
     check_splits,
@@ -59,6 +59,8 @@ class GroupComparison:
         What was resampled and permuted: ``subject``, or ``image`` where subjects are unknown.
     notes : tuple of str
         What a reader must know before trusting the numbers.
+    wrong : ErrorTable
+        Which images each method is wrong about: 1 where it is, else 0.
     """
 
     runs: tuple[Run, ...]
@@ -73,6 +75,7 @@ class GroupComparison:
     bootstrap: int
     permutations: int
     seed: int
+    wrong: ErrorTable
 
     @property
     def task(self) -> Task:
@@ -116,10 +119,7 @@ def compare_groups(
     differences = per_pair(wrong, pairs)
     columns = [*(per_method(loss) for loss in losses.values()), differences]
     sums, counts = (np.hstack([block[k] for block in columns]) for k in (0, 1))
-    if len(sums) > 1:
-        low, high = percentile_interval(bootstrap_ratios(sums, counts, bootstrap, seed), CONFIDENCE)
-    else:
-        low, high = np.full((2, sums.shape[1]), np.nan)
+    low, high = ratio_limits(sums, counts, bootstrap, seed, CONFIDENCE)
     lows, highs = (
         np.split(limits, len(ranked) * np.arange(1, len(losses) + 1)) for limits in (low, high)
     )
@@ -154,6 +154,7 @@ def compare_groups(
         bootstrap,
         permutations,
         seed,
+        wrong,
     )
 
 

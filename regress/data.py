@@ -11,6 +11,7 @@ import pandas as pd
 
 from featx.errors import FeatxError
 from featx.store import FeaturesFile
+from regress.predictions import label_columns
 from regress.protocols import with_subjects
 
 
@@ -23,7 +24,7 @@ class LayerData:
     X : numpy.ndarray, float32, shape (n_images, n_units)
         Features.
     images : pandas.DataFrame, n_images rows
-        ``image``, ``subject``, ``age`` (years), ``fold``, ``sha256``.
+        ``image``, ``subject``, ``age`` (years), ``fold``, ``sha256``; ``gender`` where known.
     source : dict
         File name, layer hash and provenance of the features.
     counts : dict
@@ -99,7 +100,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
         "ok_without_age": int(((images["status"] == "ok") & images["age"].isna()).sum()),
         "without_subject": int(nobody.sum()),
     }
-    columns = ["image", "subject", "age", "fold", "sha256"]
+    columns = [*label_columns(used), "fold", "sha256"]
     return LayerData(layer, X, used[columns], source, counts, classes)
 
 

@@ -18,7 +18,7 @@ from regress.expected_age import told_classes
 from regress.fold_pieces import write_fold
 from regress.fold_records import finished_folds
 from regress.naming import display_names
-from regress.predictions import FORMAT, TASKS, Run
+from regress.predictions import FORMAT, TASKS, Run, written_columns
 from regress.probabilities import has_probabilities, probabilities_sha256, read_probabilities
 from regress.publishing import publish, start_folder
 
@@ -113,7 +113,8 @@ def plan_ensemble(runs: Sequence[Run], name: str | None = None) -> Ensemble:
     )
     task, classes = TASKS[runs[0].task], given[0].classes
     guess = told_classes(mean, classes, runs[0].groups) if task.classes else mean @ classes
-    table = first.assign(**{task.guess: guess}).reset_index()[list(task.columns)]
+    table = first.assign(**{task.guess: guess}).reset_index()
+    table = table[written_columns(table)]
     return Ensemble(tuple(runs), name or _name(runs), table, classes, mean, planned)
 
 

@@ -35,6 +35,8 @@ class ErrorTable:
         ``subject``, or ``image`` where fewer than two subjects are named.
     named : ndarray of shape (images,), bool
         Whether the image's subject is known.
+    images : ndarray of shape (images,), str
+        The images' ids.
     """
 
     names: tuple[str, ...]
@@ -45,11 +47,19 @@ class ErrorTable:
     clusters: tuple[str, ...]
     unit: str
     named: np.ndarray
+    images: np.ndarray
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sum values of shape (images,) or (images, k) within each cluster."""
         sums = np.zeros((len(self.clusters), *values.shape[1:]))
         np.add.at(sums, self.cluster, values)
+        return sums
+
+    def total_of(self, images: pd.Series, values: np.ndarray) -> np.ndarray:
+        """Sum the values of some images, shape (images, k), within each cluster."""
+        sums = np.zeros((len(self.clusters), values.shape[1]))
+        rows = pd.Index(self.images).get_indexer(pd.Index(images))
+        np.add.at(sums, self.cluster[rows], values)
         return sums
 
     def n_subjects(self, method: int) -> int:
@@ -128,6 +138,7 @@ def align_errors(
         clusters,
         unit,
         named,
+        facts.index.to_numpy(str),
     )
 
 

@@ -24,6 +24,7 @@ from regress.fold_records import (
     write_plan,
 )
 from regress.methods import Method, plain
+from regress.predictions import label_columns
 from regress.protocols import Fold
 from regress.publishing import publish, start_folder
 
@@ -262,7 +263,7 @@ def _write(
     predicted = np.asarray(predicted, float)
     if predicted.shape != fold.test.shape or not np.isfinite(predicted).all():
         raise FeatxError(f"fold {fold.name}: the regressor gave NaN, infinite or missing ages")
-    table = images.iloc[fold.test][["image", "subject", "age"]].copy()
+    table = images.iloc[fold.test][label_columns(images)].copy()
     table["fold"] = fold.name
     table["predicted_age"] = predicted
     n = {"n_train": len(fold.train), "n_test": len(fold.test)}

@@ -15,7 +15,7 @@ from featx.errors import FeatxError
 from featx.file_hash import file_sha256
 from featx.manifest import parse_csv_text
 from regress.fold_records import fold_stem
-from regress.predictions import TASKS, checked, read_csv, write_csv
+from regress.predictions import OPTIONAL, TASKS, checked, read_csv, write_csv
 
 
 def write_fold(
@@ -62,7 +62,8 @@ def gather(folder: Path, folds: Iterable[str], task: str = "age") -> pd.DataFram
     try:
         return _joined(paths)
     except (FeatxError, OSError, ValueError):  # ParserError and UnicodeDecodeError are such
-        return pd.concat([read_csv(path) for path in paths], ignore_index=True)
+        whole = pd.concat([read_csv(path) for path in paths], ignore_index=True)
+        return whole.fillna({OPTIONAL: ""}) if OPTIONAL in whole else whole
 
 
 def _joined(paths: Sequence[Path]) -> pd.DataFrame:

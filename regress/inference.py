@@ -73,6 +73,19 @@ def percentile_interval(
     return low, high
 
 
+def ratio_limits(
+    sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: int, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the percentile limits of ratios of sums, as `bootstrap_ratios` draws them.
+
+    NaN where there is but one cluster, which no resampling varies.
+    """
+    if len(sums) < 2:
+        low, high = np.full((2, sums.shape[1]), np.nan)
+        return low, high
+    return percentile_interval(bootstrap_ratios(sums, counts, n_resamples, seed), confidence)
+
+
 def normal_interval(errors: np.ndarray) -> tuple[float, float]:
     """Return mean ± 1.96 sd/√n, the interval of the cascaded fine-tuning paper (section 4).
 

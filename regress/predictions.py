@@ -1,9 +1,10 @@
 """The predictions of one method: a folder with a table, its provenance, and a piece a fold.
 
 ``predictions.csv`` has one row an image in one fold, with what its task predicts (`TASKS`): an age,
-an age group or a gender; ``run.json`` says what made it, and of classes the ``task`` and the
-``groups``; the pieces lie in the folder ``folds`` (`regress.fold_pieces`); ``probabilities.h5``
-holds class probabilities where the method has them (`regress.probabilities`).
+an age group or a gender, and with the true gender where that is known; ``run.json`` says what made
+it, and of classes the ``task`` and the ``groups``; the pieces lie in the folder ``folds``
+(`regress.fold_pieces`); ``probabilities.h5`` holds class probabilities where the method has them
+(`regress.probabilities`).
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ TASKS = {
     "gender": Task("gender", "gender", "predicted_gender", classes=True, ordered=False),
 }
 COLUMNS = TASKS["age"].columns
+OPTIONAL = "gender"  # a column that predictions of ages and age groups have where it is known
 GENDERS = ("female", "male")  # the groups of a run of gender
 
 
@@ -106,11 +108,23 @@ class Run:
         return float(self.info.get("seconds") or 0) / max(done, 1)
 
 
+def label_columns(images: pd.DataFrame) -> list[str]:
+    """Return the columns of an image table that predictions repeat: gender where one is known."""
+    known = OPTIONAL in images and (images[OPTIONAL] != "").any()
+    return ["image", "subject", "age", *([OPTIONAL] if known else [])]
+
+
+def written_columns(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns of a table of predictions in the order in which they are written."""
+    columns = TASKS[task_of(predictions)].columns
+    return list(dict.fromkeys((*columns, *([OPTIONAL] if OPTIONAL in predictions else []))))
+
+
 def write_csv(path: Path, predictions: pd.DataFrame) -> None:
     """Write a predictions table as CSV, atomically."""
-    columns = TASKS[task_of(predictions)].columns
+    columns = written_columns(predictions)
     with writing(path) as temporary:
-        predictions.to_csv(temporary, index=False, columns=list(columns), lineterminator="\n")
+        predictions.to_csv(temporary, index=False, columns=columns, lineterminator="\n")
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 NO_TORCH = [
     "store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory", "shards",
-    "status", "file_hash", "plugins", "quantities", "shortage",
+    "status", "file_hash", "plugins", "quantities", "shortage", "images", "archives", "prepared",
 ]  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from featx.errors import FeatxError, unknown
 from featx.extraction.precision_choice import choose_precision
 from featx.heads import GENDERS
 from featx.layers import LayerReader, LayerRequest, name_of, resolve
-from featx.loading import Crops, crop_paths
-from featx.manifest import read_table, table_file
+from featx.loading import Crops
+from featx.manifest import crop_paths, read_table, table_file
 from featx.precision import PRECISIONS
 from featx.provenance import context, provenance
 from featx.shards import Shard
@@ -218,7 +218,7 @@ def plan(
         mirror=mirror,
         precision=precision,
         provenance=provenance(path, network, requests, mirror, precision),
-        context=context(where, size, seed),
+        context=context(path, where, size, seed),
         shard=part,
     )
 

@@ -15,8 +15,7 @@ from featx.duplicates import has_conflict
 from featx.errors import FeatxError
 from featx.heads import GENDERS, Task
 from featx.identities import people
-from featx.loading import crop_paths
-from featx.manifest import read_table, table_file
+from featx.manifest import crop_paths, read_table, table_file
 from featx.training.hashes import fill_hashes
 
 if TYPE_CHECKING:

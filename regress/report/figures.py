@@ -9,7 +9,7 @@ line style and marker too.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -133,7 +133,7 @@ def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
             "{method}: mean absolute error {mae:2} years over {n_images} images; "
             f"{unit}s: median {{median:2}}, quartiles {{lower_quartile:2}} to {{upper_quartile:2}}",
         )
-        _label_rows(axes, rows, names, narrow)
+        label_rows(axes, rows, names, narrow)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"mean absolute error of a {unit} (years)" if unit == "subject"
@@ -141,7 +141,8 @@ def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
     return figure
 
 
-def _label_rows(axes: Axes, rows: np.ndarray, names: tuple[str, ...], narrow: bool) -> None:
+def label_rows(axes: Axes, rows: np.ndarray, names: Sequence[str], narrow: bool) -> None:
+    """Name the rows of a figure: at their left, or above each on a phone."""
     if narrow:  # above each row, where a phone has room
         axes.set_yticks([])
         for row, name in zip(rows, names, strict=True):
@@ -231,27 +232,28 @@ def _scatter_panel(axes: Axes, comparison: Comparison, method: int, letters: int
         axes.set_title(f"{title}\nMAE {mae:.2f}", fontsize=8, parse_math=False)
 
 
-def _line(rank: int) -> dict[str, Any]:
+def line_look(rank: int) -> dict[str, Any]:
     """Return the look of a method's line: the best six in colour, others thin and grey."""
     if rank < len(SERIES):
         return {"color": SERIES[rank], "ls": _DASHES[rank], "lw": 1.7, "zorder": 9 - rank}
     return {"color": MUTED, "ls": "-", "lw": 0.6, "alpha": 0.55, "zorder": 1}
 
 
-def _legend(figure: Figure, axes: Axes, comparison: Comparison, width: float) -> None:
+def legend(figure: Figure, axes: Axes, names: Sequence[str], width: float) -> None:
+    """Name the lines of a figure below it: the best six, and how many others there are."""
     handles, _ = axes.get_legend_handles_labels()
     shown = handles[: len(SERIES)]
     limit = 46 if width < 5 else 44
-    labels = [shorten(name, limit) for name in comparison.names[: len(shown)]]
+    labels = [shorten(name, limit) for name in names[: len(shown)]]
     if len(handles) > len(shown):
         shown.append(handles[len(shown)])
         others = len(handles) - len(SERIES)
         labels.append(f"{others} other method{'s' if others > 1 else ''}")
     columns = 1 if width < 5 else 2
-    legend = figure.legend(
+    box = figure.legend(
         shown, labels, loc="outside lower left", ncols=columns, handlelength=2.6, columnspacing=1.4
     )
-    for text in legend.get_texts():
+    for text in box.get_texts():
         text.set_parse_math(False)
 
 
@@ -272,7 +274,7 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
         for rank, name in enumerate(comparison.names):
             own = table[table["method"] == name]
             x = [place[start] for start in own["age_from"]]
-            look = _line(rank)
+            look = line_look(rank)
             if rank < len(_MARKERS):
                 look |= {"marker": _MARKERS[rank], "ms": 4}
             else:
@@ -302,7 +304,7 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("mean absolute error (years)")
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _legend(figure, axes, comparison, width)
+        legend(figure, axes, comparison.names, width)
     return figure
 
 
@@ -319,7 +321,7 @@ def cumulative_score(comparison: Comparison, width: float = 7.2) -> Figure:
                 shares_within(run, years),
                 label=f"m{rank}",
                 markevery=np.flatnonzero(np.isin(years, YEARS)).tolist(),
-                **_line(rank),
+                **line_look(rank),
                 **UNSEEN,
             )
             mark(line, rank * len(YEARS), "{method}: {percent:1} % within {years} years")
@@ -329,5 +331,5 @@ def cumulative_score(comparison: Comparison, width: float = 7.2) -> Figure:
         axes.set_xlabel("absolute error at most (years)")
         axes.set_ylabel("images (%)")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        _legend(figure, axes, comparison, width)
+        legend(figure, axes, comparison.names, width)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,12 @@ from matplotlib.patches import Rectangle
 from featx import __version__
 from featx.atomic import write_text
 from regress.compare_groups import GroupComparison
+from regress.confidence import confidence_table, expected_calibration_error
 from regress.report import group_tables
+from regress.report.calibration_figures import confidence_figure
 from regress.report.figure_data import confusion_cells
 from regress.report.figures import INK, SERIES, style
+from regress.report.formats import percent
 from regress.report.gender_histogram import has_histogram, histogram_figure, histogram_rows
 from regress.report.inline_svg import inline_svg, save
 from regress.report.marks import mark
@@ -39,7 +43,8 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
     folder : Path
         Gets ``report.html``, ``table.csv``, ``table.md``, ``tests.csv``, ``by_group.csv``,
         ``confusion.csv`` and ``figures/confusion_N.png`` and ``.svg``, N the rank of the method; of
-        genders with probabilities ``histogram.csv`` and ``figures/gender_histogram_N`` too.
+        methods with probabilities ``confidence.csv`` and ``figures/confidence_N``, and of genders
+        ``histogram.csv`` and ``figures/gender_histogram_N`` too.
     title : str, optional
         The page's title.
 
@@ -62,6 +67,7 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
             svg = inline_svg(histogram_figure(comparison, k), f"histogram-{k}", told)
             data = pd.DataFrame(histogram_rows(run))
             histograms.append({"name": name, "svg": Markup(svg), "data": data})
+    reliability = _reliability(comparison, folder)
     conditions = passport(comparison.runs)
     page = folder / "report.html"
     html = (
@@ -80,6 +86,7 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
             passport=conditions,
             panels=panels,
             histograms=histograms,
+            reliability=reliability,
             commands=commands(comparison, folder),
             records=[
                 (name, json.dumps(run.info, indent=2, ensure_ascii=False))
@@ -91,6 +98,25 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
     )
     write_text(page, html)
     return page
+
+
+def _reliability(comparison: GroupComparison, folder: Path) -> list[dict[str, Any]]:
+    """Write the reliability diagrams and return them for the page, with their calibration error."""
+    bins = confidence_table(comparison)
+    panels = []
+    for k, name in enumerate(comparison.names):
+        own = bins[bins["method"] == name] if len(bins) else bins
+        if own.empty:
+            continue
+        save(confidence_figure(own), folder / "figures" / f"confidence_{k + 1}")
+        error = percent(expected_calibration_error(own))
+        told = (
+            f"Reliability diagram of {name}: expected calibration error {error}; confidence.csv "
+            "has the numbers."
+        )
+        svg = inline_svg(confidence_figure(own), f"confidence-{k}", told)
+        panels.append({"name": name, "svg": Markup(svg), "error": error})
+    return panels
 
 
 def confusion_figure(comparison: GroupComparison, method: int) -> Figure:

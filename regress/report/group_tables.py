@@ -11,6 +11,7 @@ import pandas as pd
 
 from featx.atomic import write_text, writing
 from regress.compare_groups import GroupComparison
+from regress.confidence import confidence_table
 from regress.report.formats import (
     NOTHING,
     duration,
@@ -29,7 +30,7 @@ Table = tuple[list[str], list[list[str]]]
 def write_group_tables(comparison: GroupComparison, folder: Path) -> None:
     """Write table.csv, table.md, tests.csv, by_group.csv and confusion.csv.
 
-    Of genders with probabilities histogram.csv too.
+    Of methods with probabilities confidence.csv, and of genders histogram.csv too.
     """
     files = {
         "table": comparison.table,
@@ -39,6 +40,11 @@ def write_group_tables(comparison: GroupComparison, folder: Path) -> None:
     }
     if any(map(has_histogram, comparison.runs)):
         files["histogram"] = histogram_table(comparison)
+    confidence = confidence_table(comparison)
+    if len(confidence):
+        files["confidence"] = confidence
+    for name in {"histogram", "confidence"} - set(files):  # of an earlier report
+        (folder / f"{name}.csv").unlink(missing_ok=True)
     for name, table in files.items():
         with writing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -7,9 +7,10 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ VARIABLES = {
     RULE: "var(--rule)",
     **{colour: f"var(--series-{k})" for k, colour in enumerate(SERIES, start=1)},
 }
+WIDE, NARROW = 7.6, 3.7  # inches: a page's column, a phone
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _LINK = "{http://www.w3.org/1999/xlink}href"
 
@@ -83,6 +85,14 @@ def inline_svg(figure: Figure, prefix: str, description: str) -> str:
     root.set("role", "img")
     root.set("aria-label", description)
     return ET.tostring(root, encoding="unicode")
+
+
+def two_widths(draw: Callable[[float], Figure], name: str, description: str) -> dict[str, Markup]:
+    """Return a figure as inline SVG in two widths; the page shows the one that fits."""
+    return {
+        kind: Markup(inline_svg(draw(width), f"{name}-{kind}", description))
+        for kind, width in (("wide", WIDE), ("narrow", NARROW))
+    }
 
 
 def _tidy(element: ET.Element, prefix: str) -> None:

@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,27 @@ from markupsafe import Markup
 from featx import __version__
 from featx.atomic import write_text
 from regress.compare import CS_YEARS, SIGNIFICANCE, Comparison
+from regress.image_facts import ImageFacts
 from regress.report import figure_data, figures, tables
+from regress.report.data_files import data_files
 from regress.report.figure_data import csv_uri
 from regress.report.formats import decade, interval, number, p_value
-from regress.report.inline_svg import inline_svg, save
+from regress.report.inline_svg import WIDE, inline_svg, save, two_widths
 from regress.report.passport import commands, passport, statuses
+from regress.report.sections import Sections, further_sections
 from regress.report.statistics import statistics_tables
 
-_WIDE, _NARROW = 7.6, 3.7  # inches: a page's column, a phone
 _SCRIPTS = ("sortable.js", "page.js")
 
 
-def write_report(comparison: Comparison, folder: str | Path, title: str | None = None) -> Path:
+def write_report(
+    comparison: Comparison,
+    folder: str | Path,
+    title: str | None = None,
+    *,
+    facts: ImageFacts | None = None,
+    images: bool | None = None,
+) -> Path:
     """Write the report into a folder, each file atomically; an earlier report is replaced.
 
     Parameters
@@ -37,10 +47,12 @@ def write_report(comparison: Comparison, folder: str | Path, title: str | None =
     comparison : Comparison
         From `regress.compare.compare`.
     folder : str or Path
-        Made where it is not there. Gets ``report.html``, ``table.csv``, ``table.md``,
-        ``tests.csv``, ``by_age.csv``, ``by_subject.csv`` and ``figures/*.png`` and ``*.svg``.
+        Made where it is not there. Gets ``report.html``, ``table.md``, the tables as CSV
+        (`regress.report.data_files` lists them) and ``figures/*.png`` and ``*.svg``.
     title : str, optional
         The page's title.
+    facts, images
+        See `regress.report.sections.further_sections`.
 
     Returns
     -------
@@ -50,14 +62,19 @@ def write_report(comparison: Comparison, folder: str | Path, title: str | None =
     folder = Path(folder)
     tables.write_tables(comparison, folder)
     for name, draw in figures.figure_functions().items():
-        save(draw(comparison, _WIDE), folder / "figures" / name)
+        save(draw(comparison, WIDE), folder / "figures" / name)
+    more = further_sections(comparison, facts, images)
+    more.write(folder)
     page = folder / "report.html"
-    write_text(page, render(comparison, folder, title))
+    write_text(page, render(comparison, folder, title, more))
     return page
 
 
-def render(comparison: Comparison, folder: Path, title: str | None = None) -> str:
+def render(
+    comparison: Comparison, folder: Path, title: str | None = None, more: Sections | None = None
+) -> str:
     """Return the page as HTML."""
+    more = more or further_sections(comparison)
     conditions = passport(comparison.runs)
     header, rows = tables.ranking(comparison)
     return (
@@ -82,7 +99,9 @@ def render(comparison: Comparison, folder: Path, title: str | None = None) -> st
             many_points=figures.has_many_points(comparison),
             by_age=_by_age(comparison),
             statistics=statistics_tables(comparison),
-            commands=commands(comparison, folder),
+            more=more.page,
+            files=data_files(comparison.unit, more.tables),
+            commands=commands(comparison, folder, more.flags),
             records=[
                 (name, json.dumps(run.info, indent=2, ensure_ascii=False))
                 for name, run in zip(comparison.names, comparison.runs, strict=True)
@@ -217,10 +236,7 @@ def _figures(comparison: Comparison) -> dict[str, dict[str, Any]]:
     }
     draw = figures.figure_functions()
     return {
-        name: {
-            kind: Markup(inline_svg(draw[name](comparison, width), f"{name}-{kind}", text))
-            for kind, width in (("wide", _WIDE), ("narrow", _NARROW))
-        }
+        name: two_widths(partial(draw[name], comparison), name, text)
         | {"data": data[name](comparison)}
         for name, text in told.items()
     }

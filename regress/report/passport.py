@@ -186,13 +186,16 @@ _OPTIONAL = ("Weights trained on", "Extracted with", "Prepared with")
 _BUDGETS = ("time_budget", "run_time_limit", "search_space", "memory_limit")
 
 
-def commands(comparison: Comparison | GroupComparison, out: Path) -> list[str]:
-    """Return the commands that make the runs and the report again."""
+def commands(
+    comparison: Comparison | GroupComparison, out: Path, flags: Sequence[str] = ()
+) -> list[str]:
+    """Return the commands that make the runs and the report again, the latter with some flags."""
     told = {regress_command(run): None for run in comparison.runs}
     folders = [str(run.folder) for run in comparison.runs]
     splits = {run.info.get("split_hash") for run in comparison.runs}
     compare = ["featx", "compare", *sorted(folders), "-o", str(out)]
     compare += ["--bootstrap", str(comparison.bootstrap), "--seed", str(comparison.seed)]
+    compare += flags
     if len(splits) > 1:
         compare.append("--allow-different-splits")
     if isinstance(comparison, GroupComparison) and comparison.task.ordered:

@@ -10,13 +10,14 @@ import pandas as pd
 
 from featx.atomic import write_text, writing
 from regress.compare import CS_YEARS, Comparison
+from regress.report.data_files import cumulative_table, predictions_table
 from regress.report.formats import duration, interval, number, of_total, p_value, percent, signed
 
 INCOMPLETE = "†"
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
-    """Write table.csv, table.md, tests.csv, by_age.csv and by_subject.csv.
+    """Write table.md and the tables that every report has (`regress.report.data_files`) as CSV.
 
     CSV holds every number in full; Markdown holds what a reader needs, rounded.
     """
@@ -25,6 +26,8 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
         ("tests", comparison.tests),
         ("by_age", comparison.by_age),
         ("by_subject", comparison.by_subject),
+        ("predicted_against_true", predictions_table(comparison)),
+        ("cumulative_score", cumulative_table(comparison)),
     ):
         with writing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cli.main import main
+from featx.manifest import new_table, write_table
 
 
 @pytest.fixture
@@ -86,3 +88,27 @@ def test_bad_paths_are_one_clear_line(out, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run(out, "-o", tmp_path / "file") == 1
     assert "give a folder" in capsys.readouterr().err
+
+
+def test_pictures_are_shown_when_asked_for_and_a_wrong_table_is_one_clear_line(
+    out, tmp_path, capsys
+):
+    work = tmp_path / "work"
+    work.mkdir()
+    Image.new("RGB", (20, 20), "red").save(work / "a.png")
+    rows = {"image": [f"{k:03d}" for k in range(60)], "path": "a.png", "dataset": "fgnet"}
+    write_table(new_table(pd.DataFrame(rows)), work / "images.csv")
+
+    def shown(*flags):
+        assert run(out, "-o", tmp_path / "report", "--bootstrap", "200", *flags) == 0
+        return (tmp_path / "report" / "report.html").read_text(encoding="utf-8").count("<img")
+
+    assert shown("--table", work) == 0
+    assert shown("--table", work, "--images") == 20
+    assert shown("--table", work, "--no-images") == 0
+    capsys.readouterr()
+    assert run(out, "-o", tmp_path / "other", "--table", tmp_path / "absent.csv") == 1
+    error = capsys.readouterr().err
+    assert "absent.csv is not there" in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "other").exists()

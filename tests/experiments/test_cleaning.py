@@ -23,8 +23,7 @@ from experiments.cleaning import (
 from experiments.cross_dataset import plan_cross_dataset
 from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
-from featx.loading import crop_paths
-from featx.manifest import read_table, write_table
+from featx.manifest import crop_paths, read_table, write_table
 from featx.training.cascade import run_cascade
 from featx.training.cascade_file import read_cascade
 from featx.training.data import stage_samples

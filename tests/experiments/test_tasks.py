@@ -52,6 +52,9 @@ def test_a_network_of_both_tasks_writes_a_run_of_each(made):
     table = pd.read_csv(made / "made" / "images.csv").set_index("image")
     truth = gender.predictions.set_index("image")["gender"]
     assert truth.to_dict() == table.loc[truth.index, "gender"].to_dict()
+    assert ages.set_index("image")["gender"].to_dict() == truth.to_dict()
+    for info in infos:
+        assert info["features"]["tables"] == [str(made / "made" / "images.csv")]
 
     # an independent pass of a kept network over its fold's test images tells the same
     extract(

@@ -220,3 +220,16 @@ def test_killed_at_random_moments_the_resumed_run_equals_the_undisturbed(feature
     info = json.loads((folder / "run.json").read_text())
     assert info["folds"]["done"] == 8
     assert pd.read_csv(folder / "predictions.csv")["image"].is_unique
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_predictions_tell_gender_where_the_features_do(known, tmp_path):
+    gender = ["female" if row % 3 and known else "" for row in range(40)]
+    path = write_features(tmp_path / "f.h5", gender=gender)
+    [method] = plan_methods(path, tmp_path / "out", layers=["gap"], regressors=["plain"])
+    evaluate(method)
+    table = read_run(method.folder).predictions
+    assert ("gender" in table) == known
+    if known:
+        expected = dict(zip([f"image{row:03d}" for row in range(40)], gender, strict=True))
+        assert table.set_index("image")["gender"].to_dict() == expected

@@ -34,6 +34,17 @@ def test_folds_come_back_exactly_and_with_leading_zeros(tmp_path):
     )
 
 
+def test_genders_stay_beside_predictions_and_older_folds_have_none(tmp_path):
+    known = piece("001").assign(gender=["female", ""])
+    write_fold(tmp_path, known, {"fold": "001", "key": "k"})
+    write_fold(tmp_path, piece("002"), {"fold": "002", "key": "k"})
+    found = gather(tmp_path, ["001", "002"])
+    assert found["gender"].tolist() == ["female", "", "", ""]
+    assert "gender" not in gather(tmp_path, ["002"])
+    write_csv(tmp_path / "predictions.csv", found)
+    assert read_csv(tmp_path / "predictions.csv")["gender"].tolist() == ["female", "", "", ""]
+
+
 def test_a_fold_counts_by_content(tmp_path):
     write_fold(tmp_path, piece("a"), {"fold": "a", "key": "k"})
     assert not finished_folds(tmp_path, "another key")

@@ -209,6 +209,7 @@ def test_provenance_tells_how_it_was_made(table, tmp_path):
     network = load_network("mobilefacenet", "random:0")
     with FeaturesFile(tmp_path / "o.h5") as file:
         told = file.provenance
+        assert file.context["table"] == str(table)
     assert told["backbone"] == "mobilefacenet"
     assert told["weights"] == "random:0"
     assert told["weights_sha256"] == network.sha256

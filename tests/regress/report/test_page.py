@@ -151,15 +151,20 @@ def test_write_report_writes_all_files_and_replaces_them(comparison, tmp_path):
     page = write_report(comparison, folder, "first")
     assert "<title>first</title>" in page.read_text(encoding="utf-8")
     assert page == folder / "report.html"
-    figures = ("cumulative_score", "error_by_age", "errors_by_subject", "predicted_against_true")
+    figures = ("cumulative_score", "error_by_age", "errors_by_subject", "mean_ranks")
+    figures += ("predicted_against_true",)
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
         "by_age.csv",
         "by_subject.csv",
+        "cumulative_score.csv",
         *(f"figures/{name}.{kind}" for name in figures for kind in ("png", "svg")),
+        "predicted_against_true.csv",
+        "ranks.csv",
         "report.html",
         "table.csv",
         "table.md",
         "tests.csv",
+        "worst_images.csv",
     ]
     assert len(pd.read_csv(folder / "tests.csv")) == 3
     assert len(pd.read_csv(folder / "table.csv")) == 3
