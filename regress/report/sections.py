@@ -106,6 +106,7 @@ def _add_ranks(made: Sections, comparison: Comparison) -> None:
     made.figures["mean_ranks"] = draw
     made.tables["ranks"] = ranks_table(ranks, comparison.unit)
     made.page["ranks"] = {
+        "data": made.tables["ranks"],
         "figure": two_widths(draw, "mean-ranks", rank_text(ranks)),
         "n_methods": len(ranks.names),
         "chi2": number(ranks.chi2),
@@ -132,6 +133,7 @@ def _add_calibration(made: Sections, comparison: Comparison) -> None:
         "have the numbers."
     )
     made.page["calibration"] = {
+        "data": made.tables["coverage"],
         "figure": two_widths(draw, "calibration", text),
         "first": found.scores["method"][0],
         "levels": shown,
@@ -183,6 +185,7 @@ def _add_gender(made: Sections, comparison: Comparison, table: pd.DataFrame) -> 
     ]
     unknown = table.loc[table["gender"] == UNKNOWN, "n_images"]
     made.page["gender"] = {
+        "data": made.tables["by_gender"],
         "figure": two_widths(
             draw,
             "error-by-gender",
