@@ -74,6 +74,8 @@ def export(path: str | Path, out: str | Path, layers: Sequence[str] = ()) -> lis
             if name not in features.layers:
                 raise unknown(f"layer of {path}", name, features.layers)
         names = list(dict.fromkeys(layers)) or list(features.layers)
+        for name in names:
+            features.check(name)
         with writing(out) as temporary:
             forms[out.suffix](features, names, temporary)
     return names
