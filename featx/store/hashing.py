@@ -9,9 +9,7 @@ import h5py
 import pandas as pd
 
 from featx.store import deflate
-
-#: About so many bytes of rows are read at a time.
-_BLOCK_BYTES = 8 << 20
+from featx.store.blocks import row_blocks
 
 
 def column_sha256(values: pd.Series) -> str:
@@ -42,8 +40,7 @@ def hash_rows(variable: h5py.Dataset) -> str:
     hasher, n = hashlib.sha256(), len(variable)
     size, units = variable.chunks or (1, variable.shape[1])
     chunk_bytes = size * units * variable.dtype.itemsize
-    step = max(1, _BLOCK_BYTES // chunk_bytes) * size
-    blocks = [range(start, min(start + step, n), size) for start in range(0, n, step)]
+    blocks = list(row_blocks(range(n), chunk_bytes // size, whole=size))
     codes = [code for code, *_ in stored_filters(variable)]
     if codes != [h5py.h5z.FILTER_DEFLATE] or units != variable.shape[1]:
         for block in blocks:
@@ -52,14 +49,19 @@ def hash_rows(variable: h5py.Dataset) -> str:
     restore = partial(deflate.restore, size=chunk_bytes)
     with deflate.threads() as pool:
         begun = (
-            (block, pool.map(restore, [variable.id.read_direct_chunk((row, 0)) for row in block]))
-            for block in blocks
+            (firsts, pool.map(restore, [_stored(variable, row) for row in firsts]))
+            for firsts in (block[::size] for block in blocks)
         )
-        for block, chunks in deflate.one_ahead(begun):
-            for row, chunk in zip(block, chunks, strict=True):
+        for firsts, chunks in deflate.one_ahead(begun):
+            for row, chunk in zip(firsts, chunks, strict=True):
                 rows = min(size, n - row)  # the last chunk is stored whole
                 hasher.update(memoryview(chunk)[: rows * chunk_bytes // size])
     return hasher.hexdigest()
+
+
+def _stored(variable: h5py.Dataset, row: int) -> tuple[int, bytes]:
+    stored: tuple[int, bytes] = variable.id.read_direct_chunk((row, 0))
+    return stored
 
 
 def stored_filters(variable: h5py.Dataset) -> tuple[tuple[int, ...], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from featx.errors import FeatxError
-from featx.store import Layer, deflate, hashing
+from featx.store import Layer, blocks, deflate, hashing
 from featx.store.comparison import check_rows
 from featx.store.netcdf import create_layers
 
@@ -94,7 +94,7 @@ def test_rows_are_hashed_as_hdf5_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any], block: int
 ) -> None:
     """However the file was repacked."""
-    monkeypatch.setattr(hashing, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     rows = make_rows(100)["flattened"]
     with h5py.File(tmp_path / "f.h5", "w") as file:
         variable = file.create_dataset("layer", data=rows, **layout)
