@@ -113,7 +113,7 @@ def _survey(file: h5py.File, end: int | None, wanted: Sequence[str], path: Path)
         told = f"its image table or provenance is lost ({schema.cause(error)})"
         raise _hopeless(path, told) from error
     if changed := changed_columns(file, images):
-        raise _hopeless(path, f"{changed[0]} of its image table differs from its sha256")
+        raise _hopeless(path, f"its image table was changed: {changed[0]} differs from its sha256")
     for name in wanted:
         if name not in names:
             raise unknown(f"layer of {path}", name, names)

@@ -49,7 +49,9 @@ def features(tmp_path_factory):
 
 def subject_errors(features, out, protocol, regressor):
     """Return the mean absolute error of each subject that was tested, years."""
-    (method,) = plan_methods(features, out, regressors=[regressor], protocol=protocol)
+    (method,) = plan_methods(
+        features, out, layers=["gap"], regressors=[regressor], protocol=protocol
+    )
     assert not evaluate(method, jobs=1)["folds"]["missing"]
     predicted = read_run(method.folder).predictions
     return (
