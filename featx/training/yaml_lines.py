@@ -108,8 +108,6 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         raise FeatxError(f"{path}{where}: {error.problem or error}{hint}") from None
     except yaml.YAMLError as error:
         raise FeatxError(f"{path}: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
 
 
 def _walk(
