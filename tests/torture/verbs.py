@@ -71,7 +71,8 @@ def _finetune(inputs: Path, out: Path) -> list[str]:
 
 
 def _merge(inputs: Path, out: Path) -> list[str]:
-    return ["merge", str(inputs / "part.h5"), "-o", str(out / "features.h5")]
+    parts = map(str, sorted(inputs.glob("part.shard-*.h5")))
+    return ["merge", *parts, "-o", str(out / "features.h5")]
 
 
 def _ensemble(inputs: Path, out: Path) -> list[str]:
