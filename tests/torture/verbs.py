@@ -66,8 +66,8 @@ def _extract(inputs: Path, out: Path) -> list[str]:
 
 
 def _finetune(inputs: Path, out: Path) -> list[str]:
-    # a checkpoint at each step: the more moments at which one may be cut
-    return ["finetune", str(inputs / "cascade.yaml"), "--save-every", "0", "-o", str(out)]
+    # state each second: the more moments at which one may be cut
+    return ["finetune", str(inputs / "cascade.yaml"), "--save-every", "1", "-o", str(out)]
 
 
 def _merge(inputs: Path, out: Path) -> list[str]:
