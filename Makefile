@@ -6,12 +6,14 @@ STAMP := $(VENV)/.installed
 # two processes, a file's tests in one of them; TESTFLAGS= for one process
 TESTFLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-long bench lint format clean
+.PHONY: help demo test test-long test-oldest torture bench lint format clean
 
 help:
 	@echo "make demo    the whole flow on made-up faces, to a report"
 	@echo "make test    the tests"
 	@echo "make test-long  those that take minutes each"
+	@echo "make test-oldest  the tests with the oldest releases that featx takes, in .venv-oldest"
+	@echo "make torture  kills, broken disks, damaged files, hostile input: many rounds, hours"
 	@echo "make bench   what is fast, against what: an hour, on a machine that does nothing else"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
@@ -33,6 +35,17 @@ test: $(STAMP)
 
 test-long: $(STAMP)
 	$(BIN)/python -m pytest $(TESTFLAGS) -m long
+
+# The oldest release of each requirement that pyproject.toml names; torch alone is some gigabytes.
+test-oldest: $(STAMP)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-oldest
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct \
+	  --editable '.[finetune,haar,dlib,test]'
+	.venv-oldest/bin/python -m pytest $(TESTFLAGS)
+
+# TORTURE='--rounds 5 --hours 0.01' for a first look
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture $(TORTURE)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/page.py -o bench.md

@@ -61,6 +61,11 @@ if TYPE_CHECKING:
     help="auto-sklearn: search time a fold.",
 )
 @click.option(
+    "--evaluations",
+    type=click.IntRange(min=1),
+    help="auto-sklearn: stop after so many models a fold, at the latest after --time-budget.",
+)
+@click.option(
     "--run-time-limit",
     type=Duration(),
     default="60m",

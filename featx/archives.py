@@ -6,10 +6,13 @@ A file in an archive has the path of the archive with its name joined on, as in
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
@@ -52,14 +55,7 @@ class Files:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
-        if self.path.is_dir():
-            found = [
-                (Path(folder) / name).relative_to(self.path).as_posix()
-                for folder, _, names in os.walk(self.path, followlinks=True)
-                for name in names
-            ]
-        else:
-            found = _open(self.path).names
+        found = list(_walk(self.path)) if self.path.is_dir() else _open(self.path).names
         self.names = sorted(name for name in found if not _hidden(name))
 
     def joined(self, name: str) -> str:
@@ -89,6 +85,8 @@ def open_binary(path: str | Path) -> BinaryIO:
     """
     packed = _split(Path(path))
     if packed is None:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "no regular file", str(path))
         return Path(path).open("rb")
     archive, name = packed
     try:
@@ -107,6 +105,20 @@ def exists(path: str | Path) -> bool:
         return path.exists()
     archive, name = packed
     return name in _name_set(str(archive), _stamp(archive), os.getpid())
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Yield the files below a folder, following links, but none back to a folder above."""
+    above: dict[str, frozenset[tuple[int, int]]] = {str(root): frozenset()}
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status, passed = Path(folder).stat(), above.pop(folder)
+        identity = status.st_dev, status.st_ino
+        if identity in passed:
+            folders.clear()
+            continue
+        above.update((str(Path(folder) / each), passed | {identity}) for each in folders)
+        for name in names:
+            yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def _hidden(name: str) -> bool:

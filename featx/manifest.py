@@ -157,7 +157,7 @@ def read_csv_text(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        return parse_csv_text(path)
+        table = parse_csv_text(path)
     except FileNotFoundError:
         raise FeatxError(f"{path} is not there; check the path") from None
     except IsADirectoryError:
@@ -170,6 +170,9 @@ def read_csv_text(path: str | Path) -> pd.DataFrame:
         raise FeatxError(f"{path} is not UTF-8 text; save it as UTF-8 CSV") from None
     except OSError as error:
         raise FeatxError(f"cannot read {path}: {error.strerror or error}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for an index
+        raise FeatxError(f"{path} has rows with more cells than its header line; quote commas")
+    return table
 
 
 def table_file(given: str | Path) -> Path:

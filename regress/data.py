@@ -64,8 +64,8 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
     Raises
     ------
     FeatxError
-        If the file or layer cannot be read or is but a shard, no row is usable, or a feature is
-        not finite.
+        If the file or layer cannot be read or is but a shard, its values are not those that were
+        written, no row is usable, or a feature is not finite.
     """
     with FeaturesFile(path) as features:
         if features.shard is not None:
@@ -80,6 +80,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
                 f"{path}: none of its {len(images)} rows has status ok and an age; "
                 "nothing to regress on"
             )
+        features.check(layer)
         X = features.read(layer, rows=keep)
         classes = features.layers[layer].classes
         source = {

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,9 @@ import h5py
 
 from featx import shards
 from featx.errors import FeatxError
-from featx.store import deflate, netcdf, schema
+from featx.store import netcdf, schema
+from featx.store.hashing import hash_rows
 from featx.store.reader import open_features, reading
-
-#: About so many bytes of rows are read at a time.
-_BLOCK_BYTES = 8 << 20
 
 
 def check_rows(path: Path, digests: dict[str, str] | None = None) -> None:
@@ -39,34 +35,6 @@ def check_rows(path: Path, digests: dict[str, str] | None = None) -> None:
     raise FeatxError(
         f"{path}: layer {name} differs from its sha256; remove the file and extract again"
     )
-
-
-def hash_rows(variable: h5py.Dataset) -> str:
-    """Return the SHA-256 of a layer's rows, row-major as stored.
-
-    Chunks of gzip are restored in threads; whatever else there may be, HDF5 restores.
-    """
-    hasher, n = hashlib.sha256(), len(variable)
-    size, units = variable.chunks or (1, variable.shape[1])
-    chunk_bytes = size * units * variable.dtype.itemsize
-    step = max(1, _BLOCK_BYTES // chunk_bytes) * size
-    blocks = [range(start, min(start + step, n), size) for start in range(0, n, step)]
-    codes = [code for code, *_ in netcdf.stored_filters(variable)]
-    if codes != [h5py.h5z.FILTER_DEFLATE] or units != variable.shape[1]:
-        for block in blocks:
-            hasher.update(variable[block.start : block.stop].tobytes())
-        return hasher.hexdigest()
-    restore = partial(deflate.restore, size=chunk_bytes)
-    with deflate.threads() as pool:
-        begun = (
-            (block, pool.map(restore, [variable.id.read_direct_chunk((row, 0)) for row in block]))
-            for block in blocks
-        )
-        for block, chunks in deflate.one_ahead(begun):
-            for row, chunk in zip(block, chunks, strict=True):
-                rows = min(size, n - row)  # the last chunk is stored whole
-                hasher.update(memoryview(chunk)[: rows * chunk_bytes // size])
-    return hasher.hexdigest()
 
 
 def refuse_overwriting(path: Path, *, resume: bool) -> None:

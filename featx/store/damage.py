@@ -9,9 +9,7 @@ import h5py
 import numpy as np
 
 from featx.store import schema
-
-#: About so many bytes of rows are read at a time.
-_BLOCK_BYTES = 8 << 20
+from featx.store.blocks import row_blocks
 
 #: What HDF5 raises about a damaged file, by way of h5py.
 ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError)
@@ -51,17 +49,14 @@ def parts(
         Which rows, beginning with a chunk; all by default.
     """
     wanted = range(len(variable)) if wanted is None else wanted
-    n, units = wanted.stop, variable.shape[1]
-    size = variable.chunks[0]
-    step = max(1, _BLOCK_BYTES // (size * units * variable.dtype.itemsize)) * size
-    for start in range(wanted.start, n, step):
-        rows = range(start, min(start + step, n))
+    size, row_bytes = variable.chunks[0], variable.shape[1] * variable.dtype.itemsize
+    for rows in row_blocks(wanted, row_bytes, whole=size):
         whole = _read(variable, rows, end)
         if whole.values is not None:
             yield whole
             continue
-        for first in range(start, rows.stop, size):
-            yield _read(variable, range(first, min(first + size, n)), end)
+        for first in rows[::size]:
+            yield _read(variable, range(first, min(first + size, rows.stop)), end)
 
 
 def _read(variable: h5py.Dataset, rows: range, end: int | None) -> Part:

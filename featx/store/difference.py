@@ -11,11 +11,9 @@ import pandas as pd
 
 from featx.errors import FeatxError
 from featx.store import comparison
+from featx.store.blocks import row_blocks
 from featx.store.reader import FeaturesFile, reading
 from featx.store.schema import IMAGE_COLUMNS
-
-#: Rows at a time take about so many bytes.
-_BLOCK_BYTES = 16 << 20
 
 
 @dataclass
@@ -107,14 +105,13 @@ def _numbers(
     one: FeaturesFile, other: FeaturesFile, name: str, rows: np.ndarray, others: np.ndarray
 ) -> Iterator[str]:
     """Compare a layer's rows, some at a time."""
-    step = max(1, _BLOCK_BYTES // (8 * one.layers[name].units))
     images = one.images["image"].to_numpy()
     absolute, relative = Largest(), Largest()
     differing, missing = 0, []
-    for start in range(0, len(rows), step):
-        here = rows[start : start + step]
+    for block in row_blocks(range(len(rows)), 8 * one.layers[name].units):
+        here = rows[block.start : block.stop]
         was = one.read(name, here).astype(np.float64)
-        now = other.read(name, others[start : start + step]).astype(np.float64)
+        now = other.read(name, others[block.start : block.stop]).astype(np.float64)
         one_sided = np.isnan(was) != np.isnan(now)
         missing += images[here[one_sided.any(axis=1)]].tolist()
         equal = (was == now) | np.isnan(was) | np.isnan(now)

@@ -15,11 +15,10 @@ import pandas as pd
 
 from featx.atomic import writing
 from featx.errors import FeatxError, unknown
+from featx.store.blocks import row_blocks
+from featx.store.netcdf import CHUNK_ROWS
 from featx.store.reader import FeaturesFile
 from featx.store.schema import IMAGE_COLUMNS
-
-#: About so many bytes of features are held at a time.
-_BLOCK_BYTES = 16 << 20
 
 #: The same of Parquet, which keeps a description of every column for each block: fewer are better.
 _ROW_GROUP_BYTES = 128 << 20
@@ -74,21 +73,21 @@ def export(path: str | Path, out: str | Path, layers: Sequence[str] = ()) -> lis
             if name not in features.layers:
                 raise unknown(f"layer of {path}", name, features.layers)
         names = list(dict.fromkeys(layers)) or list(features.layers)
+        for name in names:
+            features.check(name)
         with writing(out) as temporary:
             forms[out.suffix](features, names, temporary)
     return names
 
 
 def _blocks(
-    features: FeaturesFile, names: list[str], size: int
+    features: FeaturesFile, names: list[str], size: int | None = None
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Yield all rows of some layers, about as many at a time as take `size` bytes."""
+    """Yield all rows of some layers, some at a time, see `row_blocks`."""
     n, units = len(features.images), sum(features.layers[name].units for name in names)
-    step = max(1, size // (4 * units * 16)) * 16
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        numbers = np.arange(rows.start, rows.stop)
-        yield rows, {name: features.read(name, numbers) for name in names}
+    for block in row_blocks(range(n), 4 * units, whole=CHUNK_ROWS, size=size):
+        numbers = np.arange(block.start, block.stop)
+        yield slice(block.start, block.stop), {name: features.read(name, numbers) for name in names}
 
 
 def _unit_names(features: FeaturesFile, names: list[str]) -> list[str]:
@@ -109,7 +108,7 @@ def _metadata(features: FeaturesFile, names: list[str]) -> str:
 def _write_csv(features: FeaturesFile, names: list[str], path: Path) -> None:
     units = _unit_names(features, names)
     with path.open("w", encoding="utf-8", newline="") as stream:
-        for rows, block in _blocks(features, names, _BLOCK_BYTES):
+        for rows, block in _blocks(features, names):
             values = pd.DataFrame(np.hstack([block[name] for name in names]), columns=units)
             images = features.images.iloc[rows].reset_index(drop=True)
             table = pd.concat([images, values], axis=1)
@@ -157,7 +156,7 @@ def _write_npz(features: FeaturesFile, names: list[str], path: Path) -> None:
             head = {"descr": "<f4", "fortran_order": False, "shape": shape}
             with _member(archive, name) as stream:
                 np.lib.format.write_array_header_1_0(stream, head)
-                for _, block in _blocks(features, [name], _BLOCK_BYTES):
+                for _, block in _blocks(features, [name]):
                     stream.write(block[name].astype("<f4", copy=False).tobytes())
 
 

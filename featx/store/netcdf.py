@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from featx.store.hashing import column_sha256, stored_filters
 from featx.store.schema import IMAGE_COLUMNS, RESERVED, Layer, decode_attribute
 
 #: A chunk has at most this many rows, and a power of two of them.
@@ -60,6 +61,7 @@ def write_images(file: h5py.File, images: pd.DataFrame) -> None:
         else:
             variable.dims[0].attach_scale(file["image"])
         variable.attrs["long_name"] = _LONG_NAMES[column]
+        variable.attrs["sha256"] = column_sha256(images[column])
     file["age"].attrs["units"] = "years"
 
 
@@ -161,14 +163,6 @@ def read_compression(file: h5py.File, names: Iterable[str]) -> str:
     if len(found) != 1 or not found <= set(names_of):
         raise ValueError(f"layers went through HDF5's filters {sorted(found)}")
     return names_of[found.pop()]
-
-
-def stored_filters(variable: h5py.Dataset) -> tuple[tuple[int, ...], ...]:
-    """Return the numbers of the HDF5 filters of a variable; deflate's with its level."""
-    plan = variable.id.get_create_plist()
-    found = [plan.get_filter(number) for number in range(plan.get_nfilters())]
-    deflate = h5py.h5z.FILTER_DEFLATE
-    return tuple((code, *(values if code == deflate else ())) for code, _, values, _ in found)
 
 
 def read_provenance(file: h5py.File) -> dict[str, Any]:

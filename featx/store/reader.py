@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from featx.errors import FeatxError, unknown
 from featx.shards import Shard
 from featx.store import netcdf, schema
+from featx.store.hashing import changed_columns, hash_rows
 from featx.store.journal import MAGIC
 from featx.store.schema import Layer
 
@@ -168,7 +169,14 @@ class FeaturesFile:
     def images(self) -> pd.DataFrame:
         """One row an image: `IMAGE_COLUMNS`, text "" where unknown, age float64 (years) or NaN."""
         with reading(self.path):
-            return netcdf.read_images(self.hdf5)
+            images = netcdf.read_images(self.hdf5)
+            changed = changed_columns(self.hdf5, images)
+        if changed:
+            raise FeatxError(
+                f"{self.path}: {changed[0]} differs from its sha256; take a whole copy, or extract "
+                "again (if you changed it yourself, remove its attribute sha256)"
+            )
+        return images
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
@@ -210,6 +218,23 @@ class FeaturesFile:
         dataset = self._dataset(name)
         with reading(self.path):
             return str(dataset.attrs["sha256"])
+
+    def check(self, name: str) -> None:
+        """Check a layer's rows against their hash.
+
+        Raises
+        ------
+        FeatxError
+            If they are not those that were written.
+        """
+        dataset = self._dataset(name)
+        with reading(self.path):
+            same = hash_rows(dataset) == dataset.attrs["sha256"]
+        if not same:
+            raise FeatxError(
+                f"{self.path}: layer {name} differs from its sha256; take a whole copy, or extract "
+                "again"
+            )
 
     def read(self, name: str, rows: ArrayLike | None = None) -> np.ndarray:
         """Return rows of a layer.

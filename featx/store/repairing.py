@@ -19,6 +19,7 @@ from featx.errors import FeatxError, unknown
 from featx.file_hash import file_sha256
 from featx.store import damage, netcdf, schema, truncated
 from featx.store.assembly import assemble, regrouped
+from featx.store.hashing import changed_columns
 from featx.store.reader import check_format, open_features
 from featx.store.records import Record
 from featx.store.schema import Layer
@@ -111,6 +112,8 @@ def _survey(file: h5py.File, end: int | None, wanted: Sequence[str], path: Path)
     except damage.ERRORS as error:
         told = f"its image table or provenance is lost ({schema.cause(error)})"
         raise _hopeless(path, told) from error
+    if changed := changed_columns(file, images):
+        raise _hopeless(path, f"its image table was changed: {changed[0]} differs from its sha256")
     for name in wanted:
         if name not in names:
             raise unknown(f"layer of {path}", name, names)

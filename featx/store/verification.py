@@ -20,6 +20,7 @@ import pandas as pd
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.store import damage, netcdf, schema
+from featx.store.hashing import changed_columns
 from featx.store.reader import open_features
 from featx.store.schema import IMAGE_COLUMNS, Layer
 
@@ -101,6 +102,8 @@ def _attributes(file: h5py.File) -> Iterator[str]:
 def _images(file: h5py.File, images: pd.DataFrame) -> Iterator[str]:
     for column in IMAGE_COLUMNS[1:]:
         yield from _dimension(file, column, 0, "image")
+    for column in changed_columns(file, images):
+        yield f"{column} differs from its sha256: values or the order of rows were changed"
     twice = images["image"].duplicated().to_numpy()
     if twice.any():
         name = images["image"][twice].iloc[0]

@@ -92,8 +92,8 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         raise FeatxError(f"cannot read {path}: {error.strerror or error}") from None
     if len(content) > MAX_BYTES:
         raise FeatxError(f"{path} has {len(content):,} bytes; that is no cascade file")
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise FeatxError(f"{path} is empty")
@@ -108,8 +108,6 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         raise FeatxError(f"{path}{where}: {error.problem or error}{hint}") from None
     except yaml.YAMLError as error:
         raise FeatxError(f"{path}: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
 
 
 def _walk(

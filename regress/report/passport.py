@@ -183,7 +183,7 @@ _FIELDS: tuple[tuple[str, Callable[[Run], str]], ...] = (
 #: Left out where no run recorded it; anything else that is missing is said to be.
 _OPTIONAL = ("Weights trained on", "Extracted with", "Prepared with")
 
-_BUDGETS = ("time_budget", "run_time_limit", "search_space", "memory_limit")
+_BUDGETS = ("time_budget", "evaluations", "run_time_limit", "search_space", "memory_limit")
 
 
 def commands(

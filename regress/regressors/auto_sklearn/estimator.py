@@ -76,6 +76,9 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         A name in `SEARCH_SPACES`.
     inner_folds : int, default=5
         Folds of the inner cross-validation; no more than there are groups.
+    evaluations : int or None, default=None
+        Stop after so many models, which depends less on how fast the machine is than a time
+        budget does; `time_budget` remains the bound. None searches until the time is up.
     n_jobs : int or None, default=None
         Models at a time. None is 1, and in a Slurm job one for each core that was asked for, as
         far as its memory goes.
@@ -112,6 +115,7 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         memory_limit: int | None = None,
         search_space: str = "default",
         inner_folds: int = 5,
+        evaluations: int | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         keep: str | Path | None = None,
@@ -122,6 +126,7 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         self.memory_limit = memory_limit
         self.search_space = search_space
         self.inner_folds = inner_folds
+        self.evaluations = evaluations
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.keep = keep
@@ -203,10 +208,11 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             ("run_time_limit", 1),
             ("memory_limit", 1),
             ("inner_folds", 2),
+            ("evaluations", 1),
             ("n_jobs", 1),
         ):
             value = getattr(self, name)
-            if value is None and name in ("memory_limit", "n_jobs"):
+            if value is None and name in ("memory_limit", "n_jobs", "evaluations"):
                 continue
             if not isinstance(value, (int, float, np.number)) or not least <= value < math.inf:
                 raise FeatxError(f"{name} is {value!r}: give a number of at least {least}")
@@ -230,6 +236,7 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             "refit_limit": share.refit_limit,
             "memory_limit": share.memory_limit,
             "inner_folds": int(folds),
+            "evaluations": None if self.evaluations is None else int(self.evaluations),
             "n_jobs": share.n_jobs,
             "seed": int(seed),
             **SEARCH_SPACES[self.search_space],

@@ -298,6 +298,7 @@ def fit(job, folder):
         resampling_strategy=splitter,
         resampling_strategy_arguments=arguments,
         metric=mean_absolute_error,
+        smac_scenario_args=job["evaluations"] and {"runcount_limit": job["evaluations"]},
         dataset_compression=False,  # it drops rows, and the groups would no longer fit them
         n_jobs=job["n_jobs"],
         seed=job["seed"],

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from featx.errors import FeatxError
-from featx.store import Layer, comparison, deflate
+from featx.store import Layer, blocks, deflate, hashing
+from featx.store.comparison import check_rows
 from featx.store.netcdf import create_layers
 
 from .conftest import make_rows
@@ -93,13 +94,13 @@ def test_rows_are_hashed_as_hdf5_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any], block: int
 ) -> None:
     """However the file was repacked."""
-    monkeypatch.setattr(comparison, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     rows = make_rows(100)["flattened"]
     with h5py.File(tmp_path / "f.h5", "w") as file:
         variable = file.create_dataset("layer", data=rows, **layout)
         if "compression_opts" in layout:
             variable.id.write_direct_chunk((32, 0), rows[32:48].tobytes(), 1)  # not compressed
-        assert comparison.hash_rows(variable) == hashlib.sha256(variable[:].tobytes()).hexdigest()
+        assert hashing.hash_rows(variable) == hashlib.sha256(variable[:].tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_chunk_that_hdf5_cannot_restore_is_told(
         with pytest.raises(OSError, match="filter"):
             file["gap"][:]
     with pytest.raises(FeatxError, match="is damaged: a chunk"):
-        comparison.check_rows(path)
+        check_rows(path)
 
 
 def test_a_chunk_of_another_size_is_refused() -> None:

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from cli.export import export as command
 from featx.errors import FeatxError
-from featx.store import IMAGE_COLUMNS, FeaturesWriter, Layer, exporting
+from featx.store import IMAGE_COLUMNS, FeaturesWriter, Layer, blocks, exporting
 from featx.store.exporting import export
 
 from . import broken
@@ -81,7 +81,7 @@ def test_comes_back(
 ) -> None:
     if form == ".parquet":
         pytest.importorskip("pyarrow", reason="pyarrow comes with featx[parquet]")
-    monkeypatch.setattr(exporting, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     monkeypatch.setattr(exporting, "_ROW_GROUP_BYTES", block)
     rows = make_rows(n)
     rows["gap"] = data.draw(arrays(np.float32, (n, 8), elements=st.floats(width=32)))

@@ -132,9 +132,12 @@ def test_damaged_files(write: Write) -> None:
         summarize(older)
     reordered = write(name="reordered.h5")
     before = summarize(reordered)
-    broken.reorder(reordered, "gap", "image")
+    broken.reorder(reordered, "gap")
     after = summarize(reordered)
     assert {key for key in before if before[key] != after[key]} <= {"bytes", "layers"}
+    broken.reorder(reordered, "image")
+    with pytest.raises(FeatxError, match="image differs from its sha256"):
+        summarize(reordered)
 
 
 def test_errors_are_one_line_without_traceback(mixed: Path) -> None:

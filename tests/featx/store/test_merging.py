@@ -27,7 +27,7 @@ from featx.store import (
     FeaturesWriter,
     Layer,
     assembly,
-    comparison,
+    blocks,
     deflate,
     merging,
     schema,
@@ -189,7 +189,7 @@ def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "BLOCK_BYTES", 1 << 20)
-    monkeypatch.setattr(comparison, "_BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 20)
     layers = [Layer("flattened", 4096, (64, 8, 8))]
     peaks = []
     for n in (512, 2048):  # 8 and 32 MiB

@@ -160,6 +160,10 @@ def test_what_is_not_repaired(write: Write, tmp_path: Path) -> None:
         repair(older, out)
     changed = write(name="changed.h5")
     broken.reorder(changed, "subject")
+    with pytest.raises(FeatxError, match="image table was changed: subject differs"):
+        repair(changed, out)
+    with h5py.File(changed, "r+") as file:
+        del file["subject"].attrs["sha256"]
     with pytest.raises(FeatxError, match="image table or provenance was changed"):
         repair(changed, out)
     broken.flip_in_chunk(changed, "gap", 0)

@@ -1,0 +1,72 @@
+"""The hashes of what a features file holds: of each layer's rows and of each column of images."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+import h5py
+import pandas as pd
+
+from featx.store import deflate
+from featx.store.blocks import row_blocks
+
+
+def column_sha256(values: pd.Series) -> str:
+    """Return the SHA-256 of a column: of its float64 as stored, or of its UTF-8 texts, NUL between.
+
+    No text has a NUL, for HDF5 ends its texts with one.
+    """
+    if values.dtype.kind == "f":
+        return hashlib.sha256(values.to_numpy("<f8").tobytes()).hexdigest()
+    return hashlib.sha256("\0".join(values).encode()).hexdigest()
+
+
+def changed_columns(file: h5py.File, images: pd.DataFrame) -> list[str]:
+    """Return the columns, as read, that are not those that were written."""
+    return [
+        column
+        for column in images
+        # files of the first program had no such attribute
+        if file[column].attrs.get("sha256", wanted := column_sha256(images[column])) != wanted
+    ]
+
+
+def hash_rows(variable: h5py.Dataset) -> str:
+    """Return the SHA-256 of a layer's rows, row-major as stored.
+
+    Chunks of gzip are restored in threads; whatever else there may be, HDF5 restores.
+    """
+    hasher, n = hashlib.sha256(), len(variable)
+    size, units = variable.chunks or (1, variable.shape[1])
+    chunk_bytes = size * units * variable.dtype.itemsize
+    blocks = list(row_blocks(range(n), chunk_bytes // size, whole=size))
+    codes = [code for code, *_ in stored_filters(variable)]
+    if codes != [h5py.h5z.FILTER_DEFLATE] or units != variable.shape[1]:
+        for block in blocks:
+            hasher.update(variable[block.start : block.stop].tobytes())
+        return hasher.hexdigest()
+    restore = partial(deflate.restore, size=chunk_bytes)
+    with deflate.threads() as pool:
+        begun = (
+            (firsts, pool.map(restore, [_stored(variable, row) for row in firsts]))
+            for firsts in (block[::size] for block in blocks)
+        )
+        for firsts, chunks in deflate.one_ahead(begun):
+            for row, chunk in zip(firsts, chunks, strict=True):
+                rows = min(size, n - row)  # the last chunk is stored whole
+                hasher.update(memoryview(chunk)[: rows * chunk_bytes // size])
+    return hasher.hexdigest()
+
+
+def _stored(variable: h5py.Dataset, row: int) -> tuple[int, bytes]:
+    stored: tuple[int, bytes] = variable.id.read_direct_chunk((row, 0))
+    return stored
+
+
+def stored_filters(variable: h5py.Dataset) -> tuple[tuple[int, ...], ...]:
+    """Return the numbers of the HDF5 filters of a variable; deflate's with its level."""
+    plan = variable.id.get_create_plist()
+    found = [plan.get_filter(number) for number in range(plan.get_nfilters())]
+    deflate = h5py.h5z.FILTER_DEFLATE
+    return tuple((code, *(values if code == deflate else ())) for code, _, values, _ in found)
