@@ -208,6 +208,12 @@ def test_without_scripts_the_page_is_whole(visit):
     assert all(link.get_attribute("href").startswith("data:text/csv") for link in links)
 
 
+def focus(page, svg):
+    """Focus a figure; what scrolling to it hides is hidden before anything is shown."""
+    svg.focus()
+    page.evaluate("new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
+
+
 def shown(page):
     return page.locator(".tip").text_content() if page.locator(".tip").is_visible() else None
 
@@ -264,7 +270,7 @@ def test_the_keyboard_reads_every_mark_and_each_is_where_its_row_is(name, kind, 
 def test_the_scatter_tells_images_and_ages(visit, comparison):
     page = visit()
     svg = page.locator("#scatter ~ .panels svg").first
-    svg.focus()
+    focus(page, svg)
     page.keyboard.press("End")
     told = re.fullmatch(r"(.+): true age (\d+), predicted (\S+)", shown(page))
     table = comparison.runs[0].predictions.set_index("image")
@@ -275,14 +281,14 @@ def test_the_scatter_tells_images_and_ages(visit, comparison):
 
 def test_the_groups_page_tells_cells_and_bins(visit, groups):
     page = visit("groups")
-    page.locator("#confusion ~ .panels svg").first.focus()
+    focus(page, page.locator("#confusion ~ .panels svg").first)
     page.keyboard.press("Home")
     matrix = groups.confusion[0]
     a, b = groups.groups
     assert shown(page).startswith(f"true {a}, predicted {a}: {matrix[0, 0]} images, ")
     page.keyboard.press("ArrowRight")
     assert shown(page).startswith(f"true {a}, predicted {b}: {matrix[0, 1]} images, ")
-    page.locator("#histogram ~ .panels svg").first.focus()
+    focus(page, page.locator("#histogram ~ .panels svg").first)
     page.keyboard.press("Home")
     assert re.fullmatch(rf"true {a}, probability 0.00 to 0.05: \d+ images", shown(page))
 
