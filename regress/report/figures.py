@@ -20,7 +20,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from regress.compare import CS_YEARS, Comparison
+from regress.report.figure_data import (
+    MANY_DOTS,
+    MANY_POINTS,
+    YEARS,
+    age_errors,
+    age_limits,
+    scatter_points,
+    shares_within,
+    subject_errors,
+)
 from regress.report.formats import decade
+from regress.report.marks import mark
 
 INK = "#1b1f24"
 MUTED = "#626b76"
@@ -28,7 +39,8 @@ RULE = "#d9dde2"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_MANY_POINTS = 12_000  # above this the points of the scatter are one picture, not one shape each
+#: A marker that is there to be pointed at, not to be seen.
+UNSEEN: dict[str, Any] = {"marker": "o", "ms": 4, "mfc": "none", "mec": "none"}
 
 
 def style() -> AbstractContextManager[None]:
@@ -83,34 +95,43 @@ def box_plots(comparison: Comparison, width: float = 7.2) -> Figure:
     narrow = width < 5
     unit = comparison.unit
     names = comparison.names
-    values = [
-        comparison.by_subject.loc[comparison.by_subject["method"] == name, "mae"].to_numpy()
-        for name in names
-    ]
+    own = comparison.by_subject
+    values = [own.loc[own["method"] == name, "mae"].to_numpy() for name in names]
+    data = subject_errors(comparison)
     rows = np.arange(len(names))[::-1]
     with style():
         step = 0.58 if narrow else 0.38
         figure = Figure(figsize=(width, 0.8 + step * len(names)))
         axes = figure.subplots()
         spread = 0.18 if narrow else 0.26
-        for row, value in zip(rows, values, strict=True):
-            if len(value) <= 1000:
+        for name, row, value in zip(names, rows, values, strict=True):
+            if len(value) <= MANY_DOTS:
                 jitter = np.random.default_rng(0).uniform(-spread, spread, len(value))
-                axes.plot(value, row + jitter, ".", ms=4, mew=0, color=SERIES[0], alpha=0.45)
+                (dots,) = axes.plot(
+                    value, row + jitter, ".", ms=4, mew=0, color=SERIES[0], alpha=0.45
+                )
+                first = data.index[(data["method"] == name) & data[unit].notna()][0]
+                mark(dots, first, f"{{method}}, {unit} {{{unit}}}: {{mae:2}} years")
         axes.boxplot(
             values,
             positions=rows,
             orientation="horizontal",
             widths=0.42 if narrow else 0.6,
-            showfliers=max(map(len, values)) > 1000,
+            showfliers=max(map(len, values)) > MANY_DOTS,
             flierprops={"marker": ".", "ms": 2, "mec": MUTED},
             medianprops={"color": INK, "lw": 1.6},
             boxprops={"color": INK, "lw": 0.9},
             whiskerprops={"color": INK, "lw": 0.9},
             capprops={"color": INK, "lw": 0.9},
         )
-        axes.plot(
-            comparison.table["mae"], rows, "D", ms=5, mfc=SERIES[1], mec=INK, mew=0.6, zorder=5
+        (diamonds,) = axes.plot(
+            data["mae"][: len(names)], rows, "D", ms=5, mfc=SERIES[1], mec=INK, mew=0.6, zorder=5
+        )
+        mark(
+            diamonds,
+            0,
+            "{method}: mean absolute error {mae:2} years over {n_images} images; "
+            f"{unit}s: median {{median:2}}, quartiles {{lower_quartile:2}} to {{upper_quartile:2}}",
         )
         label_rows(axes, rows, names, narrow)
         axes.set_xlim(left=0)
@@ -166,6 +187,11 @@ def scatter(comparison: Comparison, width: float = 7.2) -> Figure:
     return figure
 
 
+def has_many_points(comparison: Comparison) -> bool:
+    """Tell whether a page's scatter has so many points that they are drawn as one picture."""
+    return sum(len(run.predictions) for run in comparison.runs) > MANY_POINTS
+
+
 def scatter_panel(comparison: Comparison, method: int) -> Figure:
     """Draw one panel of `scatter` as a figure of its own, with the same limits as the others."""
     with style():
@@ -178,46 +204,32 @@ def scatter_panel(comparison: Comparison, method: int) -> Figure:
 
 
 def _scatter_panel(axes: Axes, comparison: Comparison, method: int, letters: int = 0) -> None:
-    predictions = comparison.runs[method].predictions
+    predictions, shown = scatter_points(comparison, method)
     low, high = age_limits(comparison)
-    n = sum(len(run.predictions) for run in comparison.runs)
     axes.plot([low, high], [low, high], "-", lw=0.9, color=MUTED, zorder=1)
-    axes.plot(
-        predictions["age"],
-        predictions["predicted_age"],
+    (points,) = axes.plot(
+        predictions["age"][:shown],
+        predictions["predicted_age"][:shown],
         "o",
         ms=2.6 if len(predictions) < 3000 else 1.4,
         mew=0,
         color=SERIES[0],
         alpha=0.4 if len(predictions) < 3000 else 0.15,
-        rasterized=n > _MANY_POINTS,
+        rasterized=has_many_points(comparison),
     )
+    mark(points, 0, "{image}: true age {age}, predicted {predicted_age:1}")
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    outside = int((~predictions["predicted_age"].between(low, high)).sum())
-    if outside:
+    if shown < len(predictions):
         axes.text(
-            0.03, 0.97, f"{outside} outside", transform=axes.transAxes, va="top", fontsize=7.5,
-            color=MUTED,
+            0.03, 0.97, f"{len(predictions) - shown} outside", transform=axes.transAxes, va="top",
+            fontsize=7.5, color=MUTED,
         )  # fmt: skip
     if letters:
         mae = comparison.table["mae"][method]
         title = "\n".join(textwrap.wrap(shorten(comparison.names[method], 2 * letters), letters))
         axes.set_title(f"{title}\nMAE {mae:.2f}", fontsize=8, parse_math=False)
-
-
-def age_limits(comparison: Comparison) -> tuple[float, float]:
-    """Return limits that hold every true age and all but wild predictions, in years."""
-    ages = np.concatenate([run.predictions["age"].to_numpy(float) for run in comparison.runs])
-    predicted = np.concatenate(
-        [run.predictions["predicted_age"].to_numpy(float) for run in comparison.runs]
-    )
-    room = 0.15 * max(float(np.ptp(ages)), 1.0)
-    low = max(ages.min() - room, min(ages.min(), float(np.percentile(predicted, 0.1))))
-    high = min(ages.max() + room, max(ages.max(), float(np.percentile(predicted, 99.9))))
-    margin = 0.03 * max(high - low, 1.0)
-    return float(low - margin), float(high + margin)
 
 
 def line_look(rank: int) -> dict[str, Any]:
@@ -245,9 +257,14 @@ def legend(figure: Figure, axes: Axes, names: Sequence[str], width: float) -> No
         text.set_parse_math(False)
 
 
+_IN_DECADE = (
+    "{method}, {age}: {mae:2} years (95 % CI {mae_low:2} to {mae_high:2}), {n_images} images"
+)
+
+
 def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
     """Draw the mean absolute error in each decade of age, and the number of images below."""
-    table = comparison.by_age
+    table = age_errors(comparison)
     starts = np.sort(table["age_from"].unique())
     place = {start: k for k, start in enumerate(starts)}
     extra = 0.19 * min(len(comparison.names), 7) / (1 if width < 5 else 2)
@@ -260,13 +277,19 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
             look = line_look(rank)
             if rank < len(_MARKERS):
                 look |= {"marker": _MARKERS[rank], "ms": 4}
-            axes.plot(x, own["mae"], label=f"m{rank}", **look)
+            else:
+                look |= UNSEEN
+            (line,) = axes.plot(x, own["mae"], label=f"m{rank}", **look)
+            mark(line, own.index[0], _IN_DECADE)
             if rank == 0:
                 axes.fill_between(
                     x, own["mae_low"], own["mae_high"], color=SERIES[0], alpha=0.15, lw=0
                 )
-        counts = table.groupby("age_from")["n_images"].max().loc[starts].to_numpy(int)
+        most = table.groupby("age_from")["n_images"].idxmax().loc[starts]
+        counts = table["n_images"][most].to_numpy(int)
         bars = below.bar(range(len(starts)), counts, color=RULE, width=0.7)
+        for bar, row in zip(bars, most, strict=True):
+            mark(bar, row, "{age}: {n_images} images")
         below.bar_label(bars, [f"{n:,}" for n in counts], fontsize=7.5, color=MUTED)
         below.set_ylim(0, counts.max() * 1.45)
         below.set_yticks([])
@@ -287,16 +310,21 @@ def error_by_age(comparison: Comparison, width: float = 7.2) -> Figure:
 
 def cumulative_score(comparison: Comparison, width: float = 7.2) -> Figure:
     """Draw the share of images whose absolute error is at most k years, for k from 0 to 20."""
-    years = np.linspace(0, 20, 201)
+    years = np.arange(201) / 10
     extra = 0.19 * min(len(comparison.names), 7) / (1 if width < 5 else 2)
     with style():
         figure = Figure(figsize=(width, 3.2 + extra))
         axes = figure.subplots()
         for rank, run in enumerate(comparison.runs):
-            table = run.predictions
-            errors = np.sort(np.abs((table["predicted_age"] - table["age"]).to_numpy(float)))
-            share = np.searchsorted(errors, years, side="right") / len(errors)
-            axes.plot(years, 100 * share, label=f"m{rank}", **line_look(rank))
+            (line,) = axes.plot(
+                years,
+                shares_within(run, years),
+                label=f"m{rank}",
+                markevery=np.flatnonzero(np.isin(years, YEARS)).tolist(),
+                **line_look(rank),
+                **UNSEEN,
+            )
+            mark(line, rank * len(YEARS), "{method}: {percent:1} % within {years} years")
         axes.axvline(CS_YEARS, color=MUTED, lw=0.8)
         axes.text(CS_YEARS + 0.25, 2, f"CS({CS_YEARS})", color=MUTED, fontsize=8)
         axes.set(xlim=(0, 20), ylim=(0, 100))

@@ -10,11 +10,13 @@ from matplotlib.ticker import MaxNLocator
 from regress.compare_groups import GroupComparison
 from regress.predictions import GENDERS, Run
 from regress.probabilities import has_probabilities, read_probabilities
-from regress.report.figures import MUTED, SERIES, style
+from regress.report.figures import MUTED, SERIES, UNSEEN, style
+from regress.report.marks import mark
 
 FEMALE = GENDERS[0]
 _EDGES = np.linspace(0, 1, 21)
 _INCHES = (3.7, 2.7)
+_BIN = "true {true}, probability {probability_from:2} to {probability_below:2}: {n_images} images"
 
 
 def has_histogram(run: Run) -> bool:
@@ -44,19 +46,26 @@ def histogram(run: Run) -> dict[str, np.ndarray]:
 def histogram_table(comparison: GroupComparison) -> pd.DataFrame:
     """Return a row a method, true gender and bin: its ends, and its number of images."""
     rows = [
+        {"method": name, **row}
+        for name, run in zip(comparison.names, comparison.runs, strict=True)
+        if has_histogram(run)
+        for row in histogram_rows(run)
+    ]
+    return pd.DataFrame(rows)
+
+
+def histogram_rows(run: Run) -> list[dict[str, str | float | int]]:
+    """Return a row a true gender and bin of one run."""
+    return [
         {
-            "method": name,
             "true": gender,
             "probability_from": float(_EDGES[k].round(2)),
             "probability_below": float(_EDGES[k + 1].round(2)),
             "n_images": int(n),
         }
-        for name, run in zip(comparison.names, comparison.runs, strict=True)
-        if has_histogram(run)
         for gender, counts in histogram(run).items()
         for k, n in enumerate(counts)
     ]
-    return pd.DataFrame(rows)
 
 
 def histogram_figure(comparison: GroupComparison, method: int) -> Figure:
@@ -69,11 +78,13 @@ def histogram_figure(comparison: GroupComparison, method: int) -> Figure:
         figure = Figure(_INCHES)
         axes = figure.subplots()
         looks = zip(SERIES, ("-", "--"), strict=False)
-        for (gender, counts), (colour, dashes) in zip(
-            histogram(comparison.runs[method]).items(), looks, strict=False
+        for g, ((gender, counts), (colour, dashes)) in enumerate(
+            zip(histogram(comparison.runs[method]).items(), looks, strict=False)
         ):
             axes.stairs(counts, _EDGES, fill=True, color=colour, alpha=0.2)
             axes.stairs(counts, _EDGES, color=colour, ls=dashes, lw=1.4, label=f"true {gender}")
+            (middles,) = axes.plot((_EDGES[1:] + _EDGES[:-1]) / 2, counts, ls="", **UNSEEN)
+            mark(middles, g * len(counts), _BIN)
         axes.axvline(0.5, color=MUTED, lw=0.8)
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -18,14 +19,17 @@ from regress.compare_groups import GroupComparison
 from regress.confidence import confidence_table, expected_calibration_error
 from regress.report import group_tables
 from regress.report.calibration_figures import confidence_figure
+from regress.report.figure_data import confusion_cells
 from regress.report.figures import INK, SERIES, style
 from regress.report.formats import percent
-from regress.report.gender_histogram import has_histogram, histogram_figure
+from regress.report.gender_histogram import has_histogram, histogram_figure, histogram_rows
 from regress.report.inline_svg import inline_svg, save
+from regress.report.marks import mark
 from regress.report.page import environment
 from regress.report.passport import commands, passport
 
 _INCHES = 3.7
+_CELL = "true {true}, predicted {predicted}: {n_images} images, {percent:1} % of the true"
 _HEADINGS = {"age group": "Age groups", "gender": "Gender"}
 
 
@@ -55,12 +59,14 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
         save(confusion_figure(comparison, k), folder / "figures" / f"confusion_{k + 1}")
         told = f"Confusion matrix of {name}; confusion.csv has the numbers."
         svg = inline_svg(confusion_figure(comparison, k), f"confusion-{k}", told)
-        panels.append({"name": name, "svg": Markup(svg)})
+        data = confusion_cells(comparison, k)
+        panels.append({"name": name, "svg": Markup(svg), "data": data})
         if has_histogram(run):
             save(histogram_figure(comparison, k), folder / "figures" / f"gender_histogram_{k + 1}")
             told = f"Histogram of the probabilities of {name}; histogram.csv has the numbers."
             svg = inline_svg(histogram_figure(comparison, k), f"histogram-{k}", told)
-            histograms.append({"name": name, "svg": Markup(svg)})
+            data = pd.DataFrame(histogram_rows(run))
+            histograms.append({"name": name, "svg": Markup(svg), "data": data})
     reliability = _reliability(comparison, folder)
     conditions = passport(comparison.runs)
     page = folder / "report.html"
@@ -109,7 +115,9 @@ def _reliability(comparison: GroupComparison, folder: Path) -> list[dict[str, An
             "has the numbers."
         )
         svg = inline_svg(confidence_figure(own), f"confidence-{k}", told)
-        panels.append({"name": name, "svg": Markup(svg), "error": error})
+        panels.append(
+            {"name": name, "svg": Markup(svg), "error": error, "number": k + 1, "data": own}
+        )
     return panels
 
 
@@ -124,9 +132,9 @@ def confusion_figure(comparison: GroupComparison, method: int) -> Figure:
         axes.grid(False)
         for (row, column), share in np.ndenumerate(shares):
             square = (column - 0.5, row - 0.5)
-            axes.add_patch(
-                Rectangle(square, 1, 1, facecolor=SERIES[0], alpha=0.6 * share, linewidth=0)
-            )
+            cell = Rectangle(square, 1, 1, facecolor=SERIES[0], alpha=0.6 * share, linewidth=0)
+            axes.add_patch(cell)
+            mark(cell, row * len(groups) + column, _CELL)
             axes.text(
                 column, row, f"{matrix[row, column]:,}", ha="center", va="center",
                 fontsize=7, color=INK,

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from featx.atomic import writing
 from regress.report.figures import INK, MUTED, RULE, SERIES, style
+from regress.report.marks import marks_of
 
 #: Drawn colour -> the page's variable, so that figures follow the light and dark scheme.
 VARIABLES = {
@@ -53,7 +54,8 @@ def inline_svg(figure: Figure, prefix: str, description: str) -> str:
     """Return a figure as an `svg` element without namespaces, for use inside HTML.
 
     Its background is transparent and its colours are the page's variables; its ids carry
-    `prefix`, since all figures of a page share one space of ids.
+    `prefix`, since all figures of a page share one space of ids. What `regress.report.marks.mark`
+    said of its artists is in the attributes ``data-row`` and ``data-say`` of their groups.
 
     Parameters
     ----------
@@ -69,6 +71,11 @@ def inline_svg(figure: Figure, prefix: str, description: str) -> str:
         figure.savefig(raw, format="svg", transparent=True, dpi=150, metadata=_NO_METADATA)
     root = ET.fromstring(raw.getvalue())
     _tidy(root, prefix)
+    marks = {f"{prefix}-{name}": told for name, told in marks_of(figure).items()}
+    for element in root.iter():
+        if told := marks.get(element.get("id", "")):
+            element.set("data-row", str(told[0]))
+            element.set("data-say", told[1])
     width, height = (
         float(root.attrib.pop(side).removesuffix("pt")) for side in ("width", "height")
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 import json
 import re
 from functools import partial
@@ -18,13 +20,16 @@ from featx import __version__
 from featx.atomic import write_text
 from regress.compare import CS_YEARS, SIGNIFICANCE, Comparison
 from regress.image_facts import ImageFacts
-from regress.report import figures, tables
+from regress.report import figure_data, figures, tables
 from regress.report.data_files import data_files
+from regress.report.figure_data import csv_uri
 from regress.report.formats import decade, interval, number, p_value
 from regress.report.inline_svg import WIDE, inline_svg, save, two_widths
 from regress.report.passport import commands, passport, statuses
 from regress.report.sections import Sections, further_sections
 from regress.report.statistics import statistics_tables
+
+_SCRIPTS = ("sortable.js", "page.js")
 
 
 def write_report(
@@ -90,6 +95,7 @@ def render(
             passport=conditions,
             figures=_figures(comparison),
             panels=_panels(comparison),
+            many_points=figures.has_many_points(comparison),
             by_age=_by_age(comparison),
             statistics=statistics_tables(comparison),
             more=more.page,
@@ -107,14 +113,20 @@ def render(
 
 def environment() -> jinja2.Environment:
     """Return what reads and fills in the page's templates."""
+    folder = Path(__file__).parent
+    script = "".join((folder / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.filters["breakable"] = breakable
+    found.filters["csv_uri"] = csv_uri
+    # no script but this one runs, not even one in a name that got through unescaped
+    found.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")
     return found
 
 
@@ -204,8 +216,8 @@ def _matrix(comparison: Comparison) -> list[list[dict[str, Any] | None]]:
     return cells
 
 
-def _figures(comparison: Comparison) -> dict[str, dict[str, Markup]]:
-    """Each figure as inline SVG in two widths; the page shows the one that fits."""
+def _figures(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Each figure as inline SVG in two widths, the page shows the one that fits, and its data."""
     told = {
         "errors_by_subject": f"Box plots of the errors of {len(comparison.names)} methods over "
         f"{comparison.unit}s. Lowest mean absolute error {comparison.table['mae'].min():.2f} "
@@ -216,9 +228,16 @@ def _figures(comparison: Comparison) -> dict[str, dict[str, Markup]]:
         f"0 to 20, a line a method. Best at {CS_YEARS} years: "
         f"{100 * comparison.table[f'cs{CS_YEARS}'].max():.0f} %.",
     }
+    data = {
+        "errors_by_subject": figure_data.subject_errors,
+        "error_by_age": figure_data.age_errors,
+        "cumulative_score": figure_data.cumulative_scores,
+    }
     draw = figures.figure_functions()
     return {
-        name: two_widths(partial(draw[name], comparison), name, text) for name, text in told.items()
+        name: two_widths(partial(draw[name], comparison), name, text)
+        | {"data": data[name](comparison)}
+        for name, text in told.items()
     }
 
 
@@ -231,7 +250,8 @@ def _panels(comparison: Comparison) -> list[dict[str, Any]]:
             f"{row['mae']:.2f} years, R² {row['r2_pooled']:.2f}."
         )
         svg = inline_svg(figures.scatter_panel(comparison, k), f"panel-{k}", text)
-        panels.append({"name": name, "mae": number(row["mae"]), "svg": Markup(svg)})
+        data = figure_data.scatter_points(comparison, k)[0]
+        panels.append({"name": name, "mae": number(row["mae"]), "svg": Markup(svg), "data": data})
     return panels
 
 

@@ -106,7 +106,7 @@ def test_many_points_become_one_picture(runs, monkeypatch):
     text = inline_svg(figures.scatter_panel(found, 0), "p", "points")
     assert text.count("<use") >= 80
     assert "data:image/png" not in text
-    monkeypatch.setattr(figures, "_MANY_POINTS", 10)
+    monkeypatch.setattr(figures, "MANY_POINTS", 10)
     text = inline_svg(figures.scatter_panel(found, 0), "p", "points")
     assert "data:image/png" in text
     assert text.count("<use") < 40
