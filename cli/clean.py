@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import long_work
+from cli.options import examples, long_work
 
 if TYPE_CHECKING:
     from experiments.cleaning import Cleaned
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "# each image judged by a network that has not seen its person",
+        "featx finetune cascade.yaml --protocol kfold:3 -o judge",
+        "featx clean data/noisy --by judge/runs/end-to-end -o data/clean",
+        "# by a network of trusted sets",
+        "featx clean data/noisy --by trusted/1-faces -o data/clean",
+        "# decisions that you have changed",
+        "featx clean data/noisy --review data/clean/review.csv -o data/reviewed",
+    )
+)
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option(
     "--by",
@@ -83,12 +93,6 @@ def clean(
     **options: Any,
 ) -> None:
     """Exclude labels of a noisy set that a tentative model does not believe.
-
-    \b
-    featx finetune cascade.yaml --protocol kfold:5 -o judge      each image judged by a network
-    featx clean data/noisy --by judge/runs/end-to-end -o clean   that has not seen its person
-    featx clean data/noisy --by trusted/1-faces -o clean         by a network of trusted sets
-    featx clean data/noisy --review clean/review.csv -o reviewed
 
     TABLE is an image table (CSV), or the folder into which `featx prepare` wrote it. It stays as it
     is. Writes images.csv, the table with these rows' status excluded and the reason, whose paths

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import click
 
-from cli.options import Duration
+from cli.options import Duration, examples
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx demo",
+        "featx demo --no-auto-sklearn --subjects 4 --images 2 -o small-demo",
+    )
+)
 @click.option(
     "-o",
     "--out",

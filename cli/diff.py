@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from cli.options import examples
 
-@click.command()
+
+@click.command(epilog=examples("featx diff fgnet.h5 fgnet-again.h5"))
 @click.argument("one", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
@@ -18,9 +20,6 @@ def diff(context: click.Context, one: Path, other: Path, verbose: bool) -> None:
     Rows are matched by their image. Of each layer the largest difference is told, and the image in
     which it is. When a file was made, by which versions, and its compression don't count. Exits as
     diff does: with 0 where the files are equal, 1 where they differ, 2 on an error.
-
-    \b
-    featx diff fgnet.h5 fgnet-again.h5
     """
     from featx.errors import FeatxError
     from featx.store.difference import differences

@@ -6,12 +6,25 @@ import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import completion
+from cli.options import examples
 
-@click.command()
+if TYPE_CHECKING:
+    from featx.doctor import Finding
+
+
+@click.command(
+    epilog=examples(
+        "featx doctor",
+        "featx doctor --json",
+        "featx doctor --install auto-sklearn",
+        "featx doctor --numerics -b onet -w mtcnn",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable findings.")
 @click.option(
     "--install",
@@ -23,14 +36,33 @@ import click
     is_flag=True,
     help="Instead, extract features of drawn faces in several ways, and tell how they differ.",
 )
-@click.option("--backbone", "-b", default="resnet50", show_default=True, help="Of --numerics.")
-@click.option("--weights", "-w", default="random", show_default=True, help="Of --numerics.")
+@click.option(
+    "--backbone",
+    "-b",
+    default="resnet50",
+    show_default=True,
+    shell_complete=completion.one_of(completion.BACKBONES),
+    help="Of --numerics.",
+)
+@click.option(
+    "--weights",
+    "-w",
+    default="random",
+    show_default=True,
+    shell_complete=completion.weights,
+    help="Of --numerics.",
+)
 @click.option("--device", default="auto", show_default=True, help="Of --numerics.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
 def doctor(
     as_json: bool, install: str | None, numerics: bool, verbose: bool, **network: Any
 ) -> None:
-    """Check Python, torch, auto-sklearn's environment and weights; each finding with its remedy.
+    """Check what is installed and whether it works here; each finding with its remedy.
+
+    Packages; torch, its CUDA and the driver's, GPUs, torchvision's operators; MTCNN, OpenCV, dlib,
+    Parquet and HDF5; published weights and their checksums; auto-sklearn's environment; memory,
+    disks and file locks; Slurm and its profile; the shell. FAIL is something broken, opt something
+    that one can do without. --json has each finding's name, ok, detail, remedy and severity.
 
     Exits with 0 whatever it finds, unless an installation that was asked for fails, or features
     differ by more than --numerics allows.
@@ -38,24 +70,45 @@ def doctor(
     if numerics:
         _numerics(as_json, **network)
         return
-    from featx.doctor import Finding, findings
+    from featx.doctor import findings
     from regress.regressors.auto_sklearn import environment
 
     if install:
         click.echo(f"auto-sklearn's Python: {environment.ensure()}")
-    automl = environment.status()
-    detail = f"{automl['autosklearn']} on Python {automl['python']} in {automl['path']}"
-    remedy = "featx doctor --install auto-sklearn (regress builds it on first use, too)"
-    if not automl["complete"]:
-        detail = f"{automl['problem']} ({automl['path']})"
-    found = [*findings(), Finding("auto-sklearn", automl["complete"], detail, remedy)]
+    found = findings([_auto_sklearn])
     if as_json:
         click.echo(json.dumps([vars(finding) for finding in found], indent=2))
         return
     for finding in found:
-        click.echo(f"{'ok  ' if finding.ok else 'MISS'}  {finding.name}: {finding.detail}")
-        if not finding.ok:
+        mark = "ok  " if finding.ok else {"required": "FAIL", "optional": "opt "}[finding.severity]
+        click.echo(f"{mark}  {finding.name}: {finding.detail}")
+        if finding.remedy:
             click.echo(f"      -> {finding.remedy}")
+    wrong = [finding for finding in found if not finding.ok]
+    broken = [finding.name for finding in wrong if finding.severity == "required"]
+    absent = len(wrong) - len(broken)
+    click.echo(
+        f"{len(found) - len(wrong)} ok, {absent} not there that are optional (opt), "
+        f"{len(broken)} to be mended (FAIL){': ' * bool(broken)}{', '.join(broken)}"
+    )
+
+
+def _auto_sklearn() -> list[Finding]:
+    """Look at auto-sklearn's environment; one that is not built yet is no fault."""
+    from featx.doctor import Finding
+    from regress.regressors.auto_sklearn import environment
+
+    status = environment.status()
+    if status["complete"]:
+        detail = f"{status['autosklearn']} on Python {status['python']} in {status['path']}"
+        return [Finding("auto-sklearn", True, detail, "", "optional")]
+    remedy = "featx doctor --install auto-sklearn (regress builds it on first use, too)"
+    detail = f"{status['problem']} ({status['path']})"
+    if "not built yet" in detail:
+        python = environment.python39() or "none found: uv downloads it, or put a python3.9 on PATH"
+        detail += f"; Python 3.9: {python}"
+        return [Finding("auto-sklearn", False, detail, remedy, "optional")]
+    return [Finding("auto-sklearn", False, detail, remedy)]
 
 
 def _numerics(as_json: bool, **options: str) -> None:

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import click
 
-from cli.options import long_work
+from cli.options import examples, long_work
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx ensemble runs/gap.softmax runs/flattened.softmax -o ensembles/softmax",
+        "featx compare runs ensembles -o report",
+    )
+)
 @click.argument(
     "folders", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path)
 )
@@ -31,11 +36,6 @@ def ensemble(
     age groups or gender), with the same classes, split and folds; of folds that some lack, those
     are taken that all have. The ensemble is a run like any other: give it to `featx compare`
     beside its members. Nothing is drawn by chance: --seed changes nothing.
-
-    \b
-    featx ensemble a/runs/end-to-end b/runs/end-to-end -o ensembles/age-groups
-    featx ensemble a/runs/end-to-end.gender b/runs/end-to-end.gender -o ensembles/gender
-    featx compare a b ensembles -o report
     """
     from featx.errors import FeatxError
     from regress import metrics

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import completion
 from cli.cluster import Asked, cluster_options, end_part, program, tell_scripts
-from cli.options import Duration, long_work
+from cli.options import Duration, examples, long_work
 
 if TYPE_CHECKING:
     from experiments.experiment_file import Experiment
     from experiments.settings import Settings
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "featx experiment list",
+        "featx experiment run agenet/table4 --data . --dry-run -o table4",
+    )
+)
 def experiment() -> None:
     """Make a paper's table again: list what there is, or run one."""
 
 
-@experiment.command("list")
+@experiment.command("list", epilog=examples("featx experiment list --data .   # + is there"))
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -40,8 +46,14 @@ def list_experiments(data: Path) -> None:
             click.echo(f"    {'+' if (data / path).exists() else '-'} {path}: {how}")
 
 
-@experiment.command()
-@click.argument("name")
+@experiment.command(
+    epilog=examples(
+        "featx experiment run cascaded_finetuning/table5 --data . --dry-run -o table5",
+        "featx experiment run cascaded_finetuning/table5 --smoke -o smoke   # drawn faces, minutes",
+        "featx experiment run cascaded_finetuning/table5 --cluster slurm -o table5",
+    )
+)
+@click.argument("name", shell_complete=completion.experiments)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -112,9 +124,6 @@ def run(
     Rows whose data or weights are not there are marked with what is missing; every departure from
     the paper's settings is named below the table. What is finished in -o is kept, so the same
     command goes on after a kill. --dry-run says which rows could be run.
-
-    
-    featx experiment run cascaded_finetuning/table5 -o table5 --cluster slurm
     """
     if [early_only, part is not None, cluster is not None].count(True) > 1:
         raise click.UsageError("give one of --early-only, --part and --cluster")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import completion
 from cli.cluster import Asked, cluster_options, program, tell_scripts
-from cli.options import long_work
+from cli.options import examples, long_work
 
 if TYPE_CHECKING:
     from featx.cluster.job import Job
@@ -21,13 +22,26 @@ if TYPE_CHECKING:
 _SHARDS = 8
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx extract work --backbone onet --weights mtcnn --layer gap -o fgnet.h5",
+        "featx extract work -b resnet18 -w random:1 -l gap -l layer3:max --dry-run -o resnet.h5",
+        "featx extract work -b vgg16 -w imagenet -l gmp -o vgg.h5 --cluster slurm --shards 8",
+    )
+)
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--backbone", "-b", required=True, help="Network, for example vgg16 or resnet50.")
+@click.option(
+    "--backbone",
+    "-b",
+    required=True,
+    shell_complete=completion.one_of(completion.BACKBONES),
+    help="Network, for example vgg16 or resnet50.",
+)
 @click.option(
     "--weights",
     "-w",
     required=True,
+    shell_complete=completion.weights,
     help="A registered set (imagenet, vggface2, …), a file, or random[:SEED].",
 )
 @click.option(
@@ -37,6 +51,7 @@ _SHARDS = 8
     multiple=True,
     default=("gap",),
     show_default=True,
+    shell_complete=completion.one_of(completion.LAYERS),
     help="gap, gmp, first_conv, first_conv_max, flattened, embedding, softmax, or any "
     "MODULE[:avg|:max|:flat]; give it several times for several layers of one pass.",
 )

@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cli import completion
 from cli.cluster import Asked, cluster_options, end_part
-from cli.options import long_work
+from cli.options import examples, long_work
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx finetune cascade.yaml -o tuned",
+        "featx extract work -b onet -w tuned/1-faces/network.safetensors -l gap -o tuned.h5",
+        "featx finetune cascade.yaml --protocol lopo --dry-run -o tuned-lopo",
+        "torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned",
+        "featx finetune cascade.yaml --cluster slurm -o tuned",
+    )
+)
 @click.argument("cascade", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."
 )
 @click.option(
     "--protocol",
+    shell_complete=completion.one_of(completion.PROTOCOLS),
     help="lopo, kfold:K, folds or holdout:F: the last stage is trained once a fold, and tested.",
 )
 @click.option(
@@ -34,12 +44,14 @@ if TYPE_CHECKING:
     multiple=True,
     default=("gap",),
     show_default=True,
+    shell_complete=completion.one_of(completion.LAYERS),
     help="With --protocol and --regressor: a layer of each fold's network; repeatable.",
 )
 @click.option(
     "--regressor",
     "regressors",
     multiple=True,
+    shell_complete=completion.regressors,
     help="With --protocol: fit this on each fold's network too, as `featx regress`; repeatable.",
 )
 @click.option(
@@ -87,13 +99,6 @@ if TYPE_CHECKING:
 @click.pass_context
 def finetune(context: click.Context, **given: Any) -> None:
     """Fine-tune a network through the stages of the YAML file CASCADE.
-
-    \b
-    featx finetune cascade.yaml -o tuned
-    featx extract work --backbone mobilefacenet --weights tuned/1-utkface/network.safetensors …
-    featx finetune cascade.yaml --protocol lopo -o tuned-lopo
-    torchrun --nproc-per-node 4 $(which featx) finetune cascade.yaml -o tuned
-    featx finetune cascade.yaml -o tuned --cluster slurm
 
     --seed, where given, replaces the file's. A killed run goes on with --resume, to the same
     weights; SIGUSR1 and SIGTERM end one after the step in hand, with its state saved and status

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from cli.options import examples
 
-@click.command()
+
+@click.command(epilog=examples("featx inspect fgnet.h5", "featx inspect fgnet.h5 --json"))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
@@ -18,9 +20,6 @@ def inspect(file: Path, as_json: bool, verbose: bool) -> None:
     The page tells provenance, rows by status, and of each layer its shape, its share of zeros and
     what it takes on disk. Takes a .partial too, and says how far it has come. `featx verify` reads
     all of the file and tells whether it is whole.
-
-    \b
-    featx inspect fgnet.h5
     """
     from featx.store.inspection import describe, summarize
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from cli.options import examples
 from featx import __version__
 from featx.errors import FeatxError, Interrupted
 
@@ -72,6 +73,13 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    epilog=examples(
+        "featx demo   # the whole flow on drawn faces",
+        "featx prepare fgnet FGNET -o work",
+        "featx extract work --backbone onet --weights mtcnn --layer gap -o fgnet.h5",
+        "featx regress fgnet.h5 --layer gap --regressor exact-kernel -o runs",
+        "featx compare runs -o report",
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="featx")
@@ -81,8 +89,6 @@ def group() -> None:
     \b
     images --prepare--> image table + crops --extract--> features.h5
            --regress--> predictions --compare--> report
-
-    `featx demo` shows all of it on made-up faces.
     """
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from cli.options import long_work
+from cli.options import examples, long_work
 
 
-@click.command()
+@click.command(epilog=examples("featx merge fgnet.shard-*-of-8.h5 -o fgnet.h5"))
 @click.argument(
     "files", nargs=-1, required=True, metavar="SHARD...", type=click.Path(path_type=Path)
 )
@@ -35,9 +35,6 @@ def merge(
     each once, made in the same way of the same table; what differs is named. They are kept but with
     --remove. --resume checks and keeps a file that is there. Nothing is drawn by chance: --seed
     changes nothing.
-
-    \b
-    featx merge fgnet.shard-*-of-8.h5 -o fgnet.h5
     """
     from featx.store import merging, shard_set
 

@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 import click
 
+from cli import completion
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def examples(*lines: str) -> str:
+    """Return lines of a terminal as the end of a command's help; what follows a # is a comment."""
+    return "\n  ".join(("\b\nExamples:", *lines))
+
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -74,6 +82,7 @@ def crop_options(command: F) -> F:
         ),
         click.option(
             "--detector",
+            shell_complete=completion.one_of(completion.DETECTORS),
             help="mtcnn, haar, dlib or dlib-cnn; none for images that are crops already. "
             "[default: as in training, else mtcnn]",
         ),

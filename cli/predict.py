@@ -10,13 +10,19 @@ from typing import Any
 
 import click
 
-from cli.options import crop_options, long_work
+from cli.options import crop_options, examples, long_work
 
 #: Images of which each is told on the terminal, too, without -v.
 _FEW = 10
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx predict tuned/1-faces/network.safetensors album/ -o album-ages",
+        "featx predict tuned/1-faces film.mp4 --every 5 -o film-ages",
+        "featx predict tuned/1-faces --camera 0 -o seen",
+    )
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, metavar="[IMAGE|FOLDER|VIDEO]...")
 @click.option(
@@ -84,11 +90,6 @@ def predict(
     **crop: Any,
 ) -> None:
     """Estimate age and gender of every face in images, a video, or what a camera sees.
-
-    \b
-    featx predict tuned/1-utkface/network.safetensors album/ -o album-ages
-    featx predict tuned/1-utkface/network.safetensors film.mp4 --every 5 -o film-ages
-    featx predict tuned/1-utkface/network.safetensors --camera 0 -o seen
 
     MODEL is the network.safetensors of a stage of `featx finetune`, or its folder. Faces are
     cropped as the network's training images were, as far as that is known; which way is said.

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import long_work, pixels
+from cli import completion
+from cli.options import examples, long_work, pixels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@click.command()
-@click.argument("dataset")
+@click.command(
+    epilog=examples(
+        "featx prepare fgnet FGNET -o work",
+        "featx prepare utkface UTKFACE.zip --crop margin --size 224 -o data/utkface",
+        "featx prepare csv table.csv --detector none --crop margin -o work   # crops already",
+        "featx prepare folder album --dry-run -o work   # counts only",
+    )
+)
+@click.argument("dataset", shell_complete=completion.one_of(completion.DATASETS))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     "--detector",
     default="mtcnn",
     show_default=True,
+    shell_complete=completion.one_of(completion.DETECTORS),
     help="mtcnn; dlib or dlib-cnn (featx[dlib]); haar (featx[haar]), which finds no landmarks, so "
     "with --crop margin only; or none for images that are crops already.",
 )
@@ -100,7 +109,8 @@ def prepare(
       folder         any images, in folders named by age (25) or group (25-32)
       imdb-wiki      imdb.mat or wiki.mat and the pictures
       utkface        25_0_1_20170117….jpg
-    PATH is a folder or an archive (.zip, .tar), which is left packed; csv's is the table.
+    PATH is a folder or an archive (.zip, .tar), which is left packed; csv's is the table. Packages
+    may bring more readers; featx doctor names them.
 
     Writes images.csv, a row for every image whatever became of it; prepare.json, how it was made;
     and the crops, as PNG. Nothing is random, the seed is only recorded. -v names each image that

@@ -9,30 +9,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import completion
 from cli.cluster import Asked, cluster_options, end_part, tell_scripts
-from cli.options import Duration, long_work
+from cli.options import Duration, examples, long_work
 
 if TYPE_CHECKING:
     from featx.cluster.job import Job
     from regress.methods import Method
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx regress fgnet.h5 --layer gap --regressor exact-kernel --regressor softmax -o runs",
+        "featx regress fgnet.h5 --protocol kfold:5 --regressor ridge --seed 1 -o runs",
+        "featx regress fgnet.h5 --regressor auto-sklearn --time-budget 10m --jobs 2 -o runs",
+    )
+)
 @click.argument("features", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
-@click.option("--layer", "layers", multiple=True, help="Layer of the file; repeatable. [all]")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    shell_complete=completion.layers_of_file("features"),
+    help="Layer of the file; repeatable. [all]",
+)
 @click.option(
     "--regressor",
     "regressors",
     multiple=True,
     required=True,
-    help="exact-kernel, softmax, auto-sklearn, expected-value, ridge, svr, pls or mean; "
-    "repeatable; with parameters as softmax:label_sd=2",
+    shell_complete=completion.regressors,
+    help="exact-kernel, softmax, auto-sklearn, expected-value, ridge, svr, pls or mean, or one of "
+    "another package; repeatable; with parameters as softmax:label_sd=2",
 )
 @click.option(
     "--protocol",
     default="lopo",
     show_default=True,
+    shell_complete=completion.one_of(completion.PROTOCOLS),
     help="lopo, kfold:K, folds (official) or holdout:F; all subject-exclusive.",
 )
 @click.option(
@@ -99,18 +114,13 @@ def regress(
 ) -> None:
     """Evaluate regressors on the layers of a features file, fold by fold.
 
-    \b
-    featx regress fgnet.h5 --layer gap --regressor exact-kernel --regressor softmax -o out
-    featx regress fgnet.h5 --layer gap --regressor auto-sklearn --time-budget 10m --jobs 2 -o out
+    A run that was stopped goes on with --resume; what is finished is kept. Each layer and regressor
+    is a folder in --out, with predictions.csv and run.json.
     """
     if [part is not None, gathering, cluster is not None].count(True) > 1:
         raise click.UsageError("give one of --part, --gather and --cluster")
-    from featx.store import FeaturesFile
     from regress.methods import plan_methods
 
-    if not layers:
-        with FeaturesFile(features) as file:
-            layers = tuple(file.layers)
     methods = plan_methods(
         features,
         out,

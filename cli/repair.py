@@ -6,13 +6,26 @@ from pathlib import Path
 
 import click
 
+from cli import completion
+from cli.options import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "featx repair damaged.h5 -o saved.h5", "featx repair damaged.h5 --layer gap -o saved.h5"
+    )
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), help="New features file."
 )
-@click.option("--layer", "layers", multiple=True, help="Save this layer only; may be repeated.")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    shell_complete=completion.layers_of_file("file"),
+    help="Save this layer only; may be repeated.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
 def repair(file: Path, output: Path, layers: tuple[str, ...], verbose: bool) -> None:
     """Save what a truncated or damaged features FILE still holds, and tell what is lost.
@@ -21,9 +34,6 @@ def repair(file: Path, output: Path, layers: tuple[str, ...], verbose: bool) -> 
     the reason, and holds NaN in all layers (fewer --layer may save more rows). The provenance tells
     of the repair, so that the new file cannot be taken for the whole one. What an extraction left
     unfinished (.partial) is not for this command: `featx extract --resume` loses nothing of it.
-
-    \b
-    featx repair fgnet.h5 -o fgnet-saved.h5
     """
     from featx.store.damage import tell_rows
     from featx.store.repairing import repair as save

@@ -7,10 +7,15 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from cli.options import long_work
+from cli.options import examples, long_work
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "featx search search.yaml --dry-run -o searched   # the models and the space",
+        "featx search search.yaml -o searched",
+    )
+)
 @click.argument("search", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."

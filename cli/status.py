@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from cli.options import examples
 
-@click.command()
+
+@click.command(epilog=examples("featx status runs", "featx status runs --json"))
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON, with every task.")
 @click.option("--all", "everything", is_flag=True, help="The last lines of all tasks at work.")
@@ -19,9 +21,6 @@ def status(folders: tuple[Path, ...], as_json: bool, everything: bool, verbose: 
     Counts folds, shards and epochs by the files that are there, and asks Slurm, where it can be
     asked, about the tasks that were submitted from there: which run, and the last lines of their
     logs; which failed, and why.
-
-    \b
-    featx status runs
     """
     from regress import status_text
     from regress.status import look

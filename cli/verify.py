@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from cli.options import examples
 
-@click.command()
+
+@click.command(epilog=examples("featx verify fgnet.h5 vgg.h5"))
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
 )
@@ -19,9 +21,6 @@ def verify(context: click.Context, files: tuple[Path, ...], verbose: bool) -> No
     Checks version and form, that all rows can be read and give their SHA-256, that images are
     there once and in the order of the config hash, and that just the rows that are not ok hold NaN.
     Exits with 1 where anything is wrong. `featx repair` saves what a damaged file still holds.
-
-    \b
-    featx verify fgnet.h5
     """
     from featx.store.verification import verify_apart
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from experiments.names import FOLDER, experiment_names
 from featx.errors import FeatxError, unknown
 from featx.heads import Task
 from featx.training.yaml_errors import refuse_own_fields, tell_errors
@@ -14,8 +15,6 @@ from featx.training.yaml_lines import read_yaml
 from featx.training.yaml_part import Part
 from featx.views import View
 from regress.grouping import parse_groups
-
-FOLDER = Path(__file__).parent
 
 Measure = Literal[
     "mae",
@@ -209,13 +208,6 @@ class Experiment(Part):
     def row(self, name: str) -> Row:
         """Return the row of a name."""
         return next(row for row in self.rows if row.name == name)
-
-
-def experiment_names() -> list[str]:
-    """Return the names of the experiments that come with featx, as ``PAPER/TABLE``."""
-    return sorted(
-        f"{file.parent.name}/{file.stem}" for file in FOLDER.glob("*/*.yaml") if file.is_file()
-    )
 
 
 def read_experiment(name: str) -> Experiment:

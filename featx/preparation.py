@@ -28,6 +28,7 @@ from featx.errors import FeatxError
 from featx.faces._registry import detector_entry
 from featx.faces.cropper import CropSettings, crop_file
 from featx.manifest import STATUSES, read_table, write_table
+from featx.plugins import plugin_versions
 
 __all__ = ["CropSettings", "count", "prepare"]
 
@@ -292,4 +293,4 @@ def _versions(detector: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # or another package brings the module
             unknown = "not installed by this name"
             versions[name] = featx.__version__ if name == "featx" else unknown
-    return versions
+    return versions | plugin_versions()

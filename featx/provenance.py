@@ -15,6 +15,7 @@ import torch
 from featx.devices import describe_device
 from featx.layers import LayerRequest
 from featx.loading import RESIZE_RULE
+from featx.plugins import plugin_versions
 from featx.prepared import prepared
 from featx.weights import LoadedNetwork
 
@@ -62,7 +63,7 @@ def context(table_path: Path, device: torch.device, batch_size: int, seed: int) 
         except PackageNotFoundError:
             continue
     return {
-        "versions": versions,
+        "versions": versions | plugin_versions(),
         "table": str(table_path.absolute()),
         "device": describe_device(device),
         "threads": torch.get_num_threads(),

@@ -312,7 +312,7 @@ def _told(backbone: Backbone, state: State, found: Mapping[str, list[str]]) -> s
     given = _shapes(state)
     fitting = [
         name
-        for name in list_backbones()
+        for name in list_backbones(imported=True)
         if name != backbone.name
         and not any(_differences(_wanted(get_backbone(name), state), given).values())
     ]

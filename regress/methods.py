@@ -14,11 +14,12 @@ import numpy as np
 
 from featx import __version__
 from featx.errors import FeatxError
+from featx.store import FeaturesFile
 from regress.data import LayerData, load_layer
 from regress.fold_records import fold_stem
 from regress.predictions import FORMAT
 from regress.protocols import Fold, check_named, plan_folds, split_hash
-from regress.regressors import make_regressor
+from regress.regressors import brought_by, make_regressor
 from regress.regressors.expected_value import are_ages
 
 #: Options that change how a fold is computed but not what is computed.
@@ -71,6 +72,7 @@ class Method:
             self.protocol,
             self.seed,
             self.split,
+            *filter(None, [brought_by(self.spec)]),  # another version may fit otherwise
         ]
         return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
 
@@ -104,7 +106,7 @@ def plan_methods(
     features: str | Path,
     out: str | Path,
     *,
-    layers: Sequence[str],
+    layers: Sequence[str] = (),
     regressors: Sequence[str],
     protocol: str = "lopo",
     seed: int = 0,
@@ -112,11 +114,31 @@ def plan_methods(
 ) -> list[Method]:
     """Read the layers, plan the folds, and check every name before anything runs.
 
+    Parameters
+    ----------
+    features : str or Path
+        The features file.
+    out : str or Path
+        The folder in which every method gets one of its own.
+    layers : sequence of str
+        Names of its layers; all of them by default.
+    regressors : sequence of str
+        See `regress.regressors.make_regressor`.
+    protocol : str
+        See `regress.protocols.splitter`.
+    seed : int
+        Of the protocol and of the regressors.
+    options : mapping, optional
+        Parameters of all regressors that have them.
+
     Raises
     ------
     FeatxError
         As `load_layer`, `plan_folds` and `make_regressor`.
     """
+    if not layers:
+        with FeaturesFile(features) as file:
+            layers = tuple(file.layers)
     methods = []
     for layer in layers:
         data = load_layer(features, layer)

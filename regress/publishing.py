@@ -10,6 +10,7 @@ from typing import Any
 from featx import __version__
 from featx.atomic import remove_leftovers, write_json
 from featx.errors import FeatxError
+from featx.plugins import plugin_versions
 from regress.fold_pieces import gather
 from regress.fold_records import finished_folds
 from regress.predictions import FORMAT, write_csv
@@ -84,6 +85,7 @@ def publish(
         "versions": {
             "featx": __version__,
             **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+            **plugin_versions(),
         },
         "seconds": round(sum(records[name]["seconds"] for name in names), 3),
     }

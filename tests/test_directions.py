@@ -11,8 +11,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 NO_TORCH = [
     "store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory", "shards",
-    "status", "file_hash", "images", "archives",
-    "prepared",
+    "status", "file_hash", "plugins", "images", "archives", "prepared",
 ]  # fmt: skip
 
 

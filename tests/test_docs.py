@@ -8,6 +8,8 @@ import pytest
 from featx.training import cascade_file, head_config, search_file, stage_config
 from featx.training.head_config import KIND_OF_LOSS
 
+from .docs.blocks import blocks
+
 ROOT = Path(__file__).parent.parent
 CASCADES = (ROOT / "docs" / "cascades.md").read_text(encoding="utf-8")
 PARTS = (
@@ -25,7 +27,8 @@ SEARCH_PARTS = (search_file.Search, search_file.Phase, search_file.Around)
 
 
 def test_the_examples_can_be_read(tmp_path):
-    cascade, *searches = re.findall(r"```yaml\n(.*?)```", CASCADES, re.DOTALL)
+    examples = [block.text for block in blocks("docs/cascades.md") if block.language == "yaml"]
+    cascade, *searches = examples
     (tmp_path / "cascade.yaml").write_text(cascade)
     assert cascade_file.read_cascade(tmp_path / "cascade.yaml").backbone == "mobilefacenet"
     read = []

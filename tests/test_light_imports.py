@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import featx
+import regress
+
 from .regress.conftest import write_features
 from .regress.made_runs import write_run
 
@@ -34,6 +37,27 @@ def imported(*arguments):
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_packages_import_nothing_until_a_name_is_used():
+    code = (
+        "import sys, featx, regress\n"
+        "assert 'prepare' in dir(featx) and 'compare_runs' in dir(regress)\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    found = set(done.stdout.split())
+    assert not {name.partition(".")[0] for name in found} & (OF_NUMBERS | OF_NETWORKS)
+    assert {name for name in found if name.startswith(("featx.", "regress."))} == set()
+
+
+@pytest.mark.parametrize("package", [featx, regress])
+def test_every_short_name_is_there(package):
+    assert all(callable(getattr(package, name)) for name in package.__all__)
+    with pytest.raises(AttributeError, match=f"'{package.__name__}' has no attribute 'prepar'"):
+        package.prepar  # noqa: B018
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from torch import nn
 
 from featx.backbones._options import Option, Value, full_name, read_option, read_options
-from featx.errors import FeatxError, unknown
+from featx.errors import FeatxError
+from featx.plugins import plugin_names, register_plugin
 
 #: Builds a network in its initial state; the argument is the number of classes of its classifier,
 #: None for the architecture's own default (or for no classifier, where it is optional). Options
@@ -176,9 +177,15 @@ def register_backbone(
     return enter
 
 
-def list_backbones() -> list[str]:
-    """Return the names of all backbones, sorted."""
-    return sorted(_BACKBONES)
+def list_backbones(*, imported: bool = False) -> list[str]:
+    """Return the names of all backbones, sorted.
+
+    Parameters
+    ----------
+    imported : bool
+        Without those of other packages that nobody has asked for yet.
+    """
+    return sorted({*_BACKBONES, *([] if imported else plugin_names("backbone"))})
 
 
 def get_backbone(name: str) -> Backbone:
@@ -198,11 +205,11 @@ def get_backbone(name: str) -> Backbone:
     Raises
     ------
     FeatxError
-        If there is no such backbone or option (near matches are named), or a value is not allowed.
+        If there is no such backbone or option (near matches are named), a value is not allowed, or
+        the package that brings the backbone cannot be imported.
     """
     base, colon, text = name.partition(":")
-    if base not in _BACKBONES:
-        raise unknown("backbone", base, _BACKBONES)
+    register_plugin("backbone", base, _BACKBONES)
     entry = _BACKBONES[base]
     if not colon:
         return entry

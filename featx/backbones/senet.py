@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import timm
 from torch import nn
 
 from featx.backbones._registry import Weights, register_backbone
@@ -36,4 +35,6 @@ CITATION = "J. Hu, L. Shen, G. Sun: Squeeze-and-Excitation Networks. CVPR 2018, 
 )
 def senet50(classes: int | None = None) -> nn.Module:
     """Build ResNet-50 with squeeze-and-excitation, Caffe-style blocks, 1,000 classes by default."""
+    import timm  # takes as long as torch, and no other network needs it
+
     return timm.create_model("legacy_seresnet50", pretrained=False, num_classes=classes or 1000)

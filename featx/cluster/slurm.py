@@ -71,6 +71,19 @@ def version() -> str:
     return f"Slurm {found.get('SLURM_VERSION', '?')}, cluster {found.get('ClusterName', '?')}"
 
 
+def partitions() -> dict[str, str]:
+    """Return the partitions that the user can see, each with its state, ``up`` or another.
+
+    Raises
+    ------
+    FeatxError
+        If Slurm gives no answer.
+    """
+    told = _ask(["sinfo", "--noheader", "--format=%R|%a"])
+    rows = (line.strip().split("|") for line in told.splitlines() if "|" in line)
+    return {name: state for name, state, *_ in rows}
+
+
 def max_array_size() -> int:
     """Return what is one more than the highest index that an array may have on this cluster."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)

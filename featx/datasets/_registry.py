@@ -9,7 +9,8 @@ import pandas as pd
 
 from featx.archives import exists
 from featx.cleaning import Rule, choose
-from featx.errors import FeatxError, unknown
+from featx.errors import FeatxError
+from featx.plugins import plugin_names, register_plugin
 
 #: From a path to an image table; one with cleaning rules takes `without`, names of rules, too.
 Reader = Callable[..., pd.DataFrame]
@@ -32,11 +33,12 @@ def register_reader(name: str, rules: Sequence[Rule] = ()) -> Callable[[Reader],
 
 def dataset_names() -> list[str]:
     """Return the names of the data sets that can be read."""
-    return sorted(_readers)
+    return sorted({*_readers, *plugin_names("data set")})
 
 
 def cleaning_rules(name: str) -> list[str]:
     """Return the names of a data set's cleaning rules, in the order in which they are applied."""
+    register_plugin("data set", name, _readers)
     return [rule.name for rule in _rules[name]]
 
 
@@ -60,10 +62,10 @@ def read_dataset(name: str, path: str | Path, without: Iterable[str] = ()) -> pd
     Raises
     ------
     FeatxError
-        If the name or a rule is unknown, nothing is at the path, or the labels are unusable.
+        If the name or a rule is unknown, the package that brings the reader cannot be imported,
+        nothing is at the path, or the labels are unusable.
     """
-    if name not in _readers:
-        raise unknown("data set", name, _readers)
+    register_plugin("data set", name, _readers)
     path = Path(path)
     if not path.exists() and not exists(path):
         raise FeatxError(f"{path} is not there; check the path of the {name} data set")

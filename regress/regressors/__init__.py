@@ -2,17 +2,20 @@
 
 Every one has ``fit(X, y, groups=None)``, where `groups` are the subjects whose rows must stay
 together in any inner selection, ``predict(X)``, and, where it has something to tell of a fit, a
-JSON-able dict ``report_``.
+JSON-able dict ``report_``. Other packages bring more under the entry point group
+``featx.regressors`` (`featx.plugins`).
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from featx.errors import FeatxError, unknown
+from featx.plugins import Plugin, find_plugin, plugin_names
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -31,7 +34,16 @@ _REGRESSORS = {
 
 def list_regressors() -> list[str]:
     """Return the names of all regressors."""
-    return sorted(_REGRESSORS)
+    return sorted({*_REGRESSORS, *plugin_names("regressor")})
+
+
+def brought_by(spec: str) -> str:
+    """Return the package, with its version, that brings a regressor; empty for featx's own."""
+    name = spec.partition(":")[0]
+    if name in _REGRESSORS:
+        return ""
+    plugin = find_plugin("regressor", name, _REGRESSORS)
+    return f"{plugin.package} {plugin.version}"
 
 
 def make_regressor(
@@ -52,13 +64,11 @@ def make_regressor(
     Raises
     ------
     FeatxError
-        If the name or a parameter is unknown, with near matches.
+        If the name or a parameter is unknown, with near matches; if the package that brings the
+        regressor cannot be imported, or what it brings is none.
     """
     name, _, arguments = spec.partition(":")
-    if name not in _REGRESSORS:
-        raise unknown("regressor", name, _REGRESSORS)
-    module, _, attribute = _REGRESSORS[name].partition(":")
-    estimator: BaseEstimator = getattr(importlib.import_module(module), attribute)()
+    estimator = _own(name) if name in _REGRESSORS else _brought(name)
     known = estimator.get_params(deep=True)
     given = {"random_state": seed, **(options or {})}
     parameters = {key: value for key, value in given.items() if key in known}
@@ -67,6 +77,41 @@ def make_regressor(
             raise unknown(f"parameter of {name}", key, known)
         parameters[key] = value
     return estimator.set_params(**parameters)
+
+
+def _own(name: str) -> BaseEstimator:
+    if name in plugin_names("regressor"):
+        plugin = find_plugin("regressor", name)
+        raise FeatxError(f"{plugin} has the name of one of featx's own; rename or uninstall it")
+    module, _, attribute = _REGRESSORS[name].partition(":")
+    estimator: BaseEstimator = getattr(importlib.import_module(module), attribute)()
+    return estimator
+
+
+def _brought(name: str) -> BaseEstimator:
+    plugin = find_plugin("regressor", name, _REGRESSORS)
+    make = plugin.load()
+    try:
+        estimator: BaseEstimator = make()
+    except Exception as error:
+        raise FeatxError(
+            f"{plugin} cannot be made by calling {plugin.entry.value} without arguments "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    _check_contract(estimator, plugin)
+    return estimator
+
+
+def _check_contract(estimator: Any, plugin: Plugin) -> None:
+    for method in ("get_params", "set_params", "fit", "predict"):
+        if not callable(getattr(estimator, method, None)):
+            raise FeatxError(f"{plugin} is no scikit-learn regressor: it has no {method}")
+    parameters = inspect.signature(estimator.fit).parameters
+    if "groups" not in parameters:
+        raise FeatxError(
+            f"{plugin} does not take the subjects: give it fit(X, y, groups=None), and keep each "
+            "group on one side of any split that it makes"
+        )
 
 
 def _parse(spec: str, arguments: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _SCRIPTS = ("sortable.js", "page.js")
 
 def write_report(
     comparison: Comparison,
-    folder: Path,
+    folder: str | Path,
     title: str | None = None,
     *,
     facts: ImageFacts | None = None,
@@ -46,7 +46,7 @@ def write_report(
     ----------
     comparison : Comparison
         From `regress.compare.compare`.
-    folder : Path
+    folder : str or Path
         Made where it is not there. Gets ``report.html``, ``table.md``, the tables as CSV
         (`regress.report.data_files` lists them) and ``figures/*.png`` and ``*.svg``.
     title : str, optional
@@ -59,6 +59,7 @@ def write_report(
     Path
         The page.
     """
+    folder = Path(folder)
     tables.write_tables(comparison, folder)
     for name, draw in figures.figure_functions().items():
         save(draw(comparison, WIDE), folder / "figures" / name)

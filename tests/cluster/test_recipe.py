@@ -1,7 +1,6 @@
 """The scripts of docs/cluster.md, as they stand there, on a real Slurm."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +9,14 @@ import pytest
 
 from regress.predictions import find_runs
 
+from ..docs.blocks import blocks
 from ..featx.training.made_faces import make_folder
-
-DOCS = Path(__file__).parents[2] / "docs" / "cluster.md"
 
 
 @pytest.mark.long
 def test_the_scripts_make_a_report_of_images(slurm, tmp_path):
     make_folder(tmp_path / "work")
-    text = DOCS.read_text(encoding="utf-8")
-    scripts = dict(re.findall(r"`(\w+\.sh)`\n```bash\n(.*?)```", text, flags=re.S))
+    scripts = {block.file: block.text for block in blocks("docs/cluster.md") if block.file}
     assert set(scripts) == {"extract.sh", "merge.sh", "folds.sh", "report.sh", "submit.sh"}
     for name, script in scripts.items():
         # a network whose weights are here, and nodes with less memory

@@ -33,8 +33,12 @@ def write_run(
 
     Row k is of image ``i<k>`` and subject ``s<k modulo subjects>``, whose number gives its fold.
     Without probabilities each class has the same; folds in `left_out` are missing, and `shuffle`
-    is the seed of an order of rows within each fold.
+    is the seed of an order of rows within each fold. In place of their number subjects' names can
+    be given.
     """
+    if isinstance(subjects, int):
+        subjects = [f"s{subject}" for subject in range(subjects)]
+    n_subjects = len(subjects)
     start_folder(folder, resume=False)
     rows = np.arange(len(true))
     kind = TASKS[task]
@@ -42,13 +46,13 @@ def write_run(
     if probabilities is None and kind.classes:
         probabilities = np.full((len(true), len(groups)), 1 / len(groups))
     for fold, name in enumerate(names):
-        mine = rows[rows % subjects % folds == fold]
+        mine = rows[rows % n_subjects % folds == fold]
         if shuffle is not None:
             mine = np.random.default_rng(shuffle).permutation(mine)
         table = pd.DataFrame(
             {
                 "image": [f"i{row}" if images is None else images[row] for row in mine],
-                "subject": [f"s{row % subjects}" for row in mine],
+                "subject": [subjects[row % n_subjects] for row in mine],
                 "fold": name,
                 "age": np.nan if ages is None else np.asarray(ages, float)[mine],
                 kind.truth: np.asarray(true)[mine],

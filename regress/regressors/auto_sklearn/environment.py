@@ -120,6 +120,33 @@ def status(folder: str | Path | None = None) -> dict[str, Any]:
     return told
 
 
+def python39() -> str | None:
+    """Return a Python 3.9 on PATH or in pyenv; None leaves it to uv to find or download one."""
+    candidates = [Path(found)] if (found := shutil.which("python3.9")) else []
+    roots = [os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"]
+    if shutil.which("pyenv"):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            told = subprocess.run(
+                ["pyenv", "root"], capture_output=True, text=True, timeout=30, check=False
+            )
+            roots.append(told.stdout.strip())
+    for root in roots:
+        if root:
+            candidates += sorted(Path(root, "versions").glob("3.9*/bin/python"), reverse=True)
+    for candidate in candidates:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            told = subprocess.run(
+                [candidate, "-I", "-c", "import sys, zlib; print(*sys.version_info[:2])"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )  # pyenv's shim is on PATH even where it leads nowhere
+            if told.returncode == 0 and told.stdout.split() == ["3", "9"]:
+                return str(candidate)
+    return None
+
+
 def _may_build() -> bool:
     told = os.environ.get(BUILD_VARIABLE, "")
     if told not in ("", "never"):
@@ -226,7 +253,7 @@ def _build(place: Path, lock: int, progress: Callable[[str], object]) -> None:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         (place / _BUILDING).touch()
-        interpreter = _python39()
+        interpreter = python39()
         environment = uv_settings.environment()
         # Paths are baked into a virtual environment, so it is made where it stays.
         made = _uv(
@@ -281,30 +308,3 @@ def _uv(arguments: list[str], environment: dict[str, str], lock: int) -> str:
         return ""
     said = [text for line in done.stderr.splitlines() if (text := line.strip(_UV_FRAME))]
     return " ".join(said[-6:])[-600:] or f"uv ended with status {done.returncode}"
-
-
-def _python39() -> str | None:
-    """Return a Python 3.9 on PATH or in pyenv; None leaves it to uv to find or download one."""
-    candidates = [Path(found)] if (found := shutil.which("python3.9")) else []
-    roots = [os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"]
-    if shutil.which("pyenv"):
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            told = subprocess.run(
-                ["pyenv", "root"], capture_output=True, text=True, timeout=30, check=False
-            )
-            roots.append(told.stdout.strip())
-    for root in roots:
-        if root:
-            candidates += sorted(Path(root, "versions").glob("3.9*/bin/python"), reverse=True)
-    for candidate in candidates:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            told = subprocess.run(
-                [candidate, "-I", "-c", "import sys, zlib; print(*sys.version_info[:2])"],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )  # pyenv's shim is on PATH even where it leads nowhere
-            if told.returncode == 0 and told.stdout.split() == ["3", "9"]:
-                return str(candidate)
-    return None

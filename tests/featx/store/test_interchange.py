@@ -1,11 +1,12 @@
-"""The file is read by others' software, and they see the same values."""
+"""The file is read by others' software, and they see the same values.
+
+The readers that docs/features-file.md gives, R's and Octave's among them, are run by
+tests/test_foreign_readers.py.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,37 +70,3 @@ def test_h5py(path: Path) -> None:
         assert file["subject"].asstr()[:].tolist() == make_table(40)["subject"].tolist()
         assert file["gap"].dims[0].keys() == ["image"]
         assert file["gap"].attrs["pool"] == "avg"
-
-
-def test_rhdf5(path: Path, tmp_path: Path) -> None:
-    if shutil.which("Rscript") is None:
-        pytest.skip("Rscript is not installed")
-    script = textwrap.dedent(
-        """
-        if (!requireNamespace("rhdf5", quietly = TRUE)) quit(status = 77)
-        f <- commandArgs(TRUE)[1]
-        line <- function(values) writeLines(paste(values, collapse = " "), useBytes = TRUE)
-        for (name in c("gap", "flattened", "softmax", "age"))
-            line(formatC(as.vector(rhdf5::h5read(f, name)), digits = 17))
-        for (name in c("image", "subject", "dataset"))
-            line(enc2utf8(as.vector(rhdf5::h5read(f, name))))
-        writeLines(rhdf5::h5readAttributes(f, "/")$non_ascii, useBytes = TRUE)
-        """
-    )
-    run = subprocess.run(
-        ["Rscript", "--vanilla", "-e", script, str(path)], capture_output=True, check=False
-    )
-    if run.returncode == 77:
-        pytest.skip("R lacks the package rhdf5")
-    assert run.returncode == 0, run.stderr.decode()
-    lines = run.stdout.decode().splitlines()
-    rows, table = make_rows(40), make_table(40)
-    for line, name in zip(lines, ("gap", "flattened", "softmax"), strict=False):
-        # R's arrays run the other way, so that its vector is row-major as ours
-        np.testing.assert_array_equal(np.array(line.split(), np.float32), rows[name].ravel())
-    ages = [float("nan") if word == "NaN" else float(word) for word in lines[3].split()]
-    np.testing.assert_array_equal(ages, table["age"].to_numpy())
-    assert lines[4].split() == table["image"].tolist()
-    assert lines[5].split() == table["subject"].tolist()
-    assert lines[6].split() == table["dataset"].tolist()
-    assert lines[7] == "Zürich 写真"

@@ -42,7 +42,7 @@ def fake_uv(tmp_path, monkeypatch):
     calls = tmp_path / "calls"
     monkeypatch.setenv("CALLS", str(calls))
     monkeypatch.setattr(uv_settings, "binary", lambda: str(uv))
-    monkeypatch.setattr(environment, "_python39", lambda: "/somewhere/python3.9")
+    monkeypatch.setattr(environment, "python39", lambda: "/somewhere/python3.9")
     return calls
 
 
@@ -110,7 +110,7 @@ def test_processes_that_ask_together_build_once(tmp_path, fake_uv):
     code = (
         "import sys; from regress.regressors.auto_sklearn import environment as e\n"
         "from regress.regressors.auto_sklearn import uv_settings as u\n"
-        "u.binary = lambda: sys.argv[2]; e._python39 = lambda: None\n"
+        "u.binary = lambda: sys.argv[2]; e.python39 = lambda: None\n"
         "print(e.ensure(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, str(place), uv_settings.binary()]
@@ -221,7 +221,7 @@ def test_a_shim_that_leads_nowhere_is_passed_over_for_pyenvs_own(tmp_path, monke
     (real / "python").chmod(0o755)
     monkeypatch.setenv("PATH", f"{shims}{os.pathsep}/bin{os.pathsep}/usr/bin")
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "root"))
-    assert environment._python39() == str(real / "python")
+    assert environment.python39() == str(real / "python")
 
 
 def test_pips_settings_are_told_to_uv_unless_uv_has_its_own():
