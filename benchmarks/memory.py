@@ -16,7 +16,6 @@ from what the program holds.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -26,6 +25,8 @@ from pathlib import Path
 
 import click
 from side_by_side import machine
+
+from featx.memory import family, own_share
 
 # What is measured is imported in the measured process only: a child begins with its parent's peak.
 
@@ -80,31 +81,12 @@ def peaks(words: list[str], give_back: bool) -> tuple[int, int]:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         if ended:
             break
-        together = max(together, sum(map(_share, _family(process.pid))))
+        together = max(together, sum(map(own_share, family(process.pid))))
         time.sleep(0.1)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise click.ClickException(f"{' '.join(words)} ended with {process.returncode}")
     return usage.ru_maxrss * 1024, together
-
-
-def _family(process: int) -> list[int]:
-    """Return a process and all that it, or its threads, started and that run still."""
-    found = [process]
-    for member in found:
-        for listed in Path(f"/proc/{member}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                found += map(int, listed.read_text().split())
-    return found
-
-
-def _share(process: int) -> int:
-    """Return a process's memory, what it shares divided among the sharers; 0 if it ended."""
-    with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        counted = [line.split() for line in lines if line.startswith(("Pss_Anon", "Pss_Shmem"))]
-        return sum(int(kibibytes) for _, kibibytes, _ in counted) * 1024
-    return 0
 
 
 @click.command(help=__doc__)

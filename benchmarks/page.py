@@ -72,6 +72,12 @@ PARTS = (
         "--images 20 40 --rows 20 40 --batch 8",
     ),
     Part(
+        "Plan, against what then happened",
+        "planning",
+        "--network mobilefacenet --network resnet50 --images 300 --no-mirror",
+        "--network onet --images 20 --side 64",
+    ),
+    Part(
         "Writing a features file, against plain writes of the same bytes",
         "writing",
         quick="--mebibytes 1 --rows 400 --units 64 --turns 1",

@@ -16,10 +16,10 @@ from cli.options import examples, long_work
 
 if TYPE_CHECKING:
     from featx.cluster.job import Job
-    from featx.extraction import Extraction, Plan
+    from featx.extraction import Extraction
 
 #: Tasks of an array where none other number is given.
-_SHARDS = 8
+SHARDS = 8
 
 
 @click.command(
@@ -116,7 +116,7 @@ _SHARDS = 8
     type=click.IntRange(min=1),
     metavar="N",
     help="With --cluster: into how many shards, a task each; joined by a job of its own. "
-    f"[default: {_SHARDS}]",
+    f"[default: {SHARDS}]",
 )
 @cluster_options
 @long_work
@@ -146,23 +146,12 @@ def extract(
     """
     if verbose:
         logging.getLogger("featx").setLevel(logging.INFO)
-    if shard and jobs != 1:
-        raise click.UsageError("--shard is for one process; give it or --jobs")
-    if cluster and (shard or jobs != 1):
-        raise click.UsageError(
-            "--cluster cuts the table into --shards; leave out --shard and --jobs"
-        )
-    if options["precision"] == "auto" and (cluster or shard or jobs != 1):
-        raise click.UsageError(
-            "--precision auto is decided by each machine, and shards must agree; give fp32 or bf16"
-        )
-    if shards and not cluster:
-        raise click.UsageError("--shards is for --cluster; here give --jobs, or --shard K/N")
+    check_options(shard, jobs, shards, cluster, options["precision"])
     written = {"dtype": dtype, "compression": compression, "max_pixels": max_pixels}
     if cluster:
         asked = Asked(context, cluster, profile, slurm, wait)
         done = _on_cluster(
-            asked, table, output, shards or _SHARDS, resume, dry_run, written, options
+            asked, table, output, shards or SHARDS, resume, dry_run, written, options
         )
         if done is not None:
             _report(done)
@@ -174,7 +163,8 @@ def extract(
     jobs = jobs or len(spread_devices(options["device"]))
     if dry_run:
         settled = extraction.plan(table, shard=shard, jobs=jobs, **options)
-        _tell(settled, output, dtype)
+        click.echo(f"would write {settled.path(output)}; nothing was written")
+        tell_work(settled.describe(), dtype)
         if jobs > 1:
             for part, device in share(len(settled.table), jobs, options["device"]):
                 click.echo(f"shard     {part}: {len(part)} rows on {device}")
@@ -191,6 +181,24 @@ def extract(
     _report(done, speed)
     if shard:
         click.echo(f"next    `featx merge` with the other shards, to {output}")
+
+
+def check_options(
+    shard: str | None, jobs: int, shards: int | None, cluster: str | None, precision: str
+) -> None:
+    """Refuse options that exclude each other."""
+    if shard and jobs != 1:
+        raise click.UsageError("--shard is for one process; give it or --jobs")
+    if cluster and (shard or jobs != 1):
+        raise click.UsageError(
+            "--cluster cuts the table into --shards; leave out --shard and --jobs"
+        )
+    if precision == "auto" and (cluster or shard or jobs != 1):
+        raise click.UsageError(
+            "--precision auto is decided by each machine, and shards must agree; give fp32 or bf16"
+        )
+    if shards and not cluster:
+        raise click.UsageError("--shards is for --cluster; here give --jobs, or --shard K/N")
 
 
 def _report(done: Extraction, speed: str = "") -> None:
@@ -263,22 +271,31 @@ def _check_ended(failed: dict[str, str], output: Path) -> None:
         )
 
 
-def _tell(settled: Plan, output: Path, dtype: str) -> None:
-    rows, network = settled.rows, settled.network
-    click.echo(f"would write {settled.path(output)}; nothing was written")
-    if settled.shard:
-        of = f"{rows.start + 1} to {rows.stop} of {len(settled.table)}"
-        click.echo(f"shard     {settled.shard}: rows {of}")
-    click.echo(f"rows      {len(rows)}, of which {int(settled.usable[rows].sum())} ok")
+def tell_work(told: dict[str, Any], dtype: str) -> None:
+    """Print what an extraction will do, as `featx.extraction.Plan.describe` has it."""
+    from featx.quantities import in_bytes
+
+    rows, network, width = told["rows"], told["network"], 2 if dtype == "float16" else 4
+    if told["shard"]:
+        last = rows["first"] + rows["count"] - 1
+        click.echo(f"shard     {told['shard']}: rows {rows['first']} to {last} of {rows['table']}")
+    click.echo(f"rows      {rows['count']}, of which {rows['ok']} ok")
     click.echo(
-        f"network   {network.backbone.name}, weights {network.weights} "
-        f"(sha256 {network.sha256[:16]}…)"
+        f"network   {network['backbone']}, weights {network['weights']} "
+        f"(sha256 {network['sha256'][:16]}…)"
     )
-    for layer in settled.layers:
-        shape = " x ".join(str(size) for size in layer.shape)
-        click.echo(f"layer     {layer.name}: {layer.units} units ({shape}) from {layer.module}")
-    click.echo(f"size      {settled.n_bytes(dtype):,} bytes before compression ({dtype})")
+    for layer in told["layers"]:
+        shape = " x ".join(map(str, layer["shape"]))
+        size = f", {in_bytes(rows['count'] * layer['units'] * width)}"
+        if "stored_bytes" in layer:
+            size += f", on disk {in_bytes(layer['stored_bytes'])}"
+        click.echo(
+            f"layer     {layer['name']}: {layer['units']} units ({shape}) from {layer['module']}"
+            f"{size}"
+        )
+    units = sum(layer["units"] for layer in told["layers"])
+    click.echo(f"size      {rows['count'] * units * width:,} bytes before compression ({dtype})")
     click.echo(
-        f"device    {settled.device}, {settled.precision}, {settled.batch_size} rows at a time, "
-        f"{settled.workers} decoding processes"
+        f"device    {told['device']}, {told['precision']}, {told['batch_size']} rows at a time, "
+        f"{told['workers']} decoding processes"
     )

@@ -16,6 +16,8 @@ from cli.options import examples, long_work
 if TYPE_CHECKING:
     import pandas as pd
 
+    from featx.training.cascade_file import Cascade
+
 
 @click.command(
     epilog=examples(
@@ -136,11 +138,8 @@ def _finetune(
     verbose: bool,
 ) -> None:
     from featx.cluster import Part
-    from featx.training.cascade_file import read_cascade
 
-    if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
-        changes = (*changes, f"seed={seed}")
-    settled = read_cascade(cascade, changes)
+    settled = settle(context, cascade, changes, seed)
     asked = Asked(context, cluster, profile, slurm, wait)
     if protocol is None:
         needing = {
@@ -182,7 +181,7 @@ def _finetune(
         return
     if dry_run:
         for stage in plan.early:
-            click.echo(_told(stage))
+            click.echo(told_stage(stage))
         click.echo(
             f"{plan.target.stage.name}: {len(mine.of(plan.folds))} of {len(plan.planned)} folds "
             f"over {len(plan.images)} images, {plan.target.stage.epochs} epochs each -> {output}"
@@ -211,6 +210,15 @@ def _finetune(
     _report(infos, [output / "runs" / method.stem for method in plan.methods], gathering)
 
 
+def settle(context: click.Context, cascade: Path, changes: tuple[str, ...], seed: int) -> Cascade:
+    """Read the cascade, with what the command line changes of it."""
+    from featx.training.cascade_file import read_cascade
+
+    if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
+        changes = (*changes, f"seed={seed}")
+    return read_cascade(cascade, changes)
+
+
 def _stages(
     settled: Any, output: Path, device: str, dry_run: bool, resume: bool, save_every: float
 ) -> None:
@@ -221,7 +229,7 @@ def _stages(
     plans = plan_stages(settled, processes=int(os.environ.get("WORLD_SIZE", "1")))
     if dry_run:
         for plan in plans:
-            click.echo(_told(plan))
+            click.echo(told_stage(plan))
         return
     with join_processes(device) as processes:
         run_cascade(
@@ -236,7 +244,8 @@ def _stages(
         )
 
 
-def _told(plan: Any) -> str:
+def told_stage(plan: Any) -> str:
+    """Return what a stage will be trained on, in words."""
     stage, data = plan.stage, plan.data
     held = f", {len(data.validation)} for validation" if data.validation else ""
     return (

@@ -36,6 +36,7 @@ COMMANDS = {
     "export": ("cli.export:export", "Features file -> Parquet, CSV, npz or mat."),
     "diff": ("cli.diff:diff", "In what two features files differ: provenance, images, numbers."),
     "status": ("cli.status:status", "How far the work in a folder has come, also on a cluster."),
+    "plan": ("cli.plan:plan", "What a verb will take, and whether it fits, before it runs."),
     "doctor": ("cli.doctor:doctor", "What is installed, what is missing, what to do about it."),
 }
 

@@ -100,6 +100,11 @@ def resolve(
     return list(requests.values())
 
 
+def name_of(request: LayerRequest) -> str:
+    """Return how a layer is asked for: what `resolve` takes to give the request."""
+    return request.name if request.name in NAMED else f"{request.module}:{request.pool}"
+
+
 def _resolve_one(name: str, backbone: Backbone, network: nn.Module, has_head: bool) -> LayerRequest:
     base, _, suffix = name.partition(":")
     if base in ("first_conv", "last_conv") and suffix:

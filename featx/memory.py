@@ -51,6 +51,41 @@ def give_back() -> None:
         trim(ctypes.c_size_t(0))
 
 
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held at a time, 0 where unknown."""
+    for line in _lines(_ROOT / "proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def family(process: int) -> list[int]:
+    """Return a process, by its number, and all that it or its threads started and that run."""
+    found = [process]
+    for member in found:
+        for listed in Path(f"/proc/{member}/task").glob("*/children"):
+            found += map(int, "".join(_lines(listed)).split())
+    return found
+
+
+def own_share(process: int) -> int:
+    """Return a process's bytes of memory without mapped files; 0 if it ended.
+
+    What several processes share is divided among them (PSS).
+    """
+    return _rolled_up(process, ("Pss_Anon:", "Pss_Shmem:"))
+
+
+def private_memory(process: int) -> int:
+    """Return the bytes of memory that a process shares with no other; 0 if it ended."""
+    return _rolled_up(process, ("Private_Clean:", "Private_Dirty:"))
+
+
+def _rolled_up(process: int, kinds: tuple[str, ...]) -> int:
+    lines = _lines(Path(f"/proc/{process}/smaps_rollup"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(kinds))
+
+
 def _physical() -> int:
     page = os.sysconf("SC_PAGE_SIZE")
     if "SC_AVPHYS_PAGES" in os.sysconf_names:

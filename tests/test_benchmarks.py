@@ -188,6 +188,18 @@ def test_memory():
         assert all(number > 0 for number in together)
 
 
+def test_planning():
+    few = ["--network", "onet", "--images", "30", "--side", "64", "--device", "cpu"]
+    rows = told_by("planning", *few)
+    layers = ["gap, MB", "first_conv, MB", "flattened, MB"]
+    whole = ["file, MB", "memory, MB", "memory with decoding, MB", "seconds"]
+    assert [cells[1] for cells in rows] == layers + whole
+    for _, _, plan, then, ratio in rows:
+        told, found = float(plan.split()[0]), float(then)
+        if found > 1:  # two decimals are told
+            assert float(ratio) == pytest.approx(told / found, rel=0.02)
+
+
 def test_compression():
     rows = told_by("compression", "--rows", "16", "--turns", "1")
     assert len(rows) == len({tuple(cells[:4]) for cells in rows}) >= 6 * 10

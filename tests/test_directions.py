@@ -11,7 +11,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 NO_TORCH = [
     "store", "manifest", "cluster", "errors", "atomic", "progress", "doctor", "memory", "shards",
-    "status", "file_hash", "plugins", "images", "archives", "prepared",
+    "status", "file_hash", "plugins", "quantities", "shortage", "images", "archives", "prepared",
 ]  # fmt: skip
 
 
@@ -73,7 +73,7 @@ TORCH = {"torch", "torchvision", "timm", "facenet_pytorch", "safetensors"}
 
 TORCHLESS = [
     "clean", "merge", "regress", "ensemble", "compare", "inspect", "verify", "repair", "export",
-    "diff", "status", "doctor",
+    "diff", "status", "plan", "doctor",
 ]  # fmt: skip
 
 

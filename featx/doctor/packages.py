@@ -32,6 +32,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "extract": {
         "torch": "torch",
         "torchvision": "torchvision",
+        "captum": "captum",
         "facenet-pytorch": "facenet_pytorch",
         "timm": "timm",
         "safetensors": "safetensors",
@@ -56,6 +57,7 @@ EXTRAS: dict[str, dict[str, str]] = {
 
 #: Releases from which on featx can use what extras bring.
 LEAST: dict[str, str] = {
+    "captum": "0.9",
     "coral-pytorch": "1.4",
     "dlib-bin": "20",
     "face_recognition_models": "0.3",

@@ -1,15 +1,28 @@
-"""Grad-CAM: which places of the last convolution speak for an answer of the network."""
+"""Grad-CAM: which places of the last convolution speak for an answer of the network.
+
+The maps are those of captum (`captum.attr.LayerGradCam`); what is explained is chosen here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
+from captum.attr import LayerGradCam
 from torch import nn
 
 from featx.errors import FeatxError, unknown
 from featx.heads import Heads, HeadSpec, Task
+
+#: What of a class is explained: its probability, as the cascaded paper does ("the gradients of the
+#: softmax layer"), or its score before the softmax, as Selvaraju et al. 2017.
+Score = Literal["probability", "logit"]
+SCORES: tuple[Score, ...] = get_args(Score)
+
+#: The target that is another class for each picture.
+LIKELIEST = "likeliest"
 
 
 @dataclass(frozen=True)
@@ -23,25 +36,46 @@ class Target:
     task : {"age", "gender"}
         Whose answer it is.
     index : int or None
-        The class; None for the expected age.
+        The class; None for the expected age, or with `likeliest`.
+    likeliest : bool
+        Each picture's own likeliest class.
     """
 
     name: str
     task: Task
     index: int | None = None
+    likeliest: bool = False
 
-    def score(self, heads: Heads, outputs: torch.Tensor) -> torch.Tensor:
+    def score(
+        self, heads: Heads, outputs: torch.Tensor, score: Score = "probability"
+    ) -> torch.Tensor:
         """Map the network's outputs (n, outputs) to what is explained, (n,).
 
-        That is the age in years or, of a class, its score before the softmax, as in the paper; of
-        CORAL and CORN, which have no such score, the logarithm of its probability.
+        That is the age in years or, of a class, what `SCORES` tells. CORAL and CORN have no score
+        before a softmax: theirs is the logarithm of the probability.
         """
         head, own = heads.of(self.task), heads.split(outputs)[self.task]
-        if self.index is None:
+        if self.index is None and not self.likeliest:
             return head.ages(own)
-        if head.spec.kind == "softmax":
-            return own[:, self.index]
-        return head.probabilities(own)[:, self.index].clamp_min(1e-12).log()
+        probabilities = head.probabilities(own)
+        if score == "probability":
+            scores = probabilities
+        elif head.spec.kind == "softmax":
+            scores = own
+        else:
+            scores = probabilities.clamp_min(1e-12).log()
+        if self.index is not None:
+            return scores[:, self.index]
+        return _taken(scores, probabilities)
+
+
+def likeliest_score(outputs: torch.Tensor, score: Score = "probability") -> torch.Tensor:
+    """Map the class scores (n, classes) of a network's own classifier to its likeliest class's."""
+    return _taken(outputs.softmax(1) if score == "probability" else outputs, outputs)
+
+
+def _taken(scores: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    return scores.gather(1, by.argmax(1, keepdim=True))[:, 0]
 
 
 def read_target(name: str, specs: Mapping[Task, HeadSpec]) -> Target:
@@ -50,7 +84,9 @@ def read_target(name: str, specs: Mapping[Task, HeadSpec]) -> Target:
     Parameters
     ----------
     name : str
-        ``age`` for the expected age, a class of the age head (``34``, ``25-32``), or a gender.
+        ``age`` for the expected age, a class of the age head (``34``, ``25-32``), a gender, or
+        ``likeliest`` for each picture's own likeliest class of the age head or, where that has no
+        classes, of the gender head.
     specs : mapping of task to HeadSpec
         The network's heads.
 
@@ -59,15 +95,15 @@ def read_target(name: str, specs: Mapping[Task, HeadSpec]) -> Target:
     FeatxError
         If the network does not tell that.
     """
-    if name == "age" and "age" in specs:
-        return Target(name, "age")
-    known: dict[str, Target] = {}
+    known = {"age": Target("age", "age")} if "age" in specs else {}
     for task, spec in specs.items():
+        if spec.kind == "regression":
+            continue
+        known.setdefault(LIKELIEST, Target(LIKELIEST, task, likeliest=True))
         names = spec.groups or tuple(f"{value:g}" for value in spec.classes)
-        if spec.kind != "regression":
-            known |= {each: Target(each, task, index) for index, each in enumerate(names)}
+        known |= {each: Target(each, task, index) for index, each in enumerate(names)}
     if name not in known:
-        raise unknown("target", name, [*(["age"] if "age" in specs else []), *known])
+        raise unknown("target", name, known)
     return known[name]
 
 
@@ -81,7 +117,8 @@ def grad_cam(
 
     ``L = Σ_k α_k A_k`` with ``α_k`` the mean over all places of ``∂score/∂A_k`` (Selvaraju et al.
     2017, "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV,
-    equations 1 and 2), before the ReLU that leaves what speaks for it.
+    equations 1 and 2), before the ReLU that leaves what speaks for it. König 2019 takes the mean
+    over k in place of the sum, which is the same map in another unit.
 
     Parameters
     ----------
@@ -102,27 +139,14 @@ def grad_cam(
     Raises
     ------
     FeatxError
-        If the layer gives no feature map, or the score does not depend on it.
+        If the layer gives no feature map.
     """
-    kept: list[torch.Tensor] = []
 
-    def cut(module: nn.Module, inputs: object, output: object) -> torch.Tensor:
-        if not isinstance(output, torch.Tensor) or output.ndim != 4:
-            raise FeatxError(f"layer {layer!r} gives no feature map to explain by; take another")
-        # the gradient is wanted from here on, and the trunk before it needs none
-        kept.append(output.detach().requires_grad_())
-        return kept[-1].clone()  # for what follows may work in place, which a leaf must not suffer
+    def scored(given: torch.Tensor) -> torch.Tensor:
+        return score(network(given))
 
-    handle = network.get_submodule(layer).register_forward_hook(cut)
-    try:
-        with torch.enable_grad():
-            scores = score(network(images))
-            if len(kept) != 1:
-                raise FeatxError(f"layer {layer!r} runs {len(kept)} times in a pass; take another")
-            if not scores.requires_grad:
-                raise FeatxError(f"layer {layer!r} has no part in what is to be explained")
-            (gradient,) = torch.autograd.grad(scores.sum(), kept[0])
-    finally:
-        handle.remove()
-    weights = gradient.float().mean((2, 3), keepdim=True)
-    return (weights * kept[0].detach().float()).sum(1)
+    explained = LayerGradCam(scored, network.get_submodule(layer))
+    found = explained.attribute(images, relu_attributions=False)
+    if not isinstance(found, torch.Tensor) or found.ndim != 4:
+        raise FeatxError(f"layer {layer!r} gives no feature map to explain by; take another")
+    return found.detach().float()[:, 0]

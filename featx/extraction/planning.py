@@ -18,7 +18,7 @@ from featx.devices import BATCH_SIZES, resolve_device
 from featx.errors import FeatxError, unknown
 from featx.extraction.precision_choice import choose_precision
 from featx.heads import GENDERS
-from featx.layers import LayerReader, LayerRequest, resolve
+from featx.layers import LayerReader, LayerRequest, name_of, resolve
 from featx.loading import Crops
 from featx.manifest import crop_paths, read_table, table_file
 from featx.precision import PRECISIONS
@@ -84,10 +84,39 @@ class Plan:
         """Rows of the whole table whose image is to be read: bool, shape (rows,)."""
         return (self.table["status"] == "ok").to_numpy()
 
-    def n_bytes(self, dtype: str = "float32") -> int:
-        """Return the size of the features before compression."""
-        units = sum(layer.units for layer in self.layers)
-        return len(self.rows) * units * np.dtype(dtype).itemsize
+    def describe(self) -> dict[str, Any]:
+        """Return what will be done, as values that JSON can hold."""
+        rows, network = self.rows, self.network
+        return {
+            "shard": str(self.shard) if self.shard else None,
+            "rows": {
+                "table": len(self.table),
+                "first": rows.start + 1,
+                "count": len(rows),
+                "ok": int(self.usable[rows].sum()),
+                "by_status": self.table["status"].iloc[list(rows)].value_counts().to_dict(),
+            },
+            "network": {
+                "backbone": network.backbone.name,
+                "weights": network.weights,
+                "sha256": network.sha256,
+            },
+            "layers": [
+                {
+                    "name": layer.name,
+                    "asked": name_of(request),
+                    "units": layer.units,
+                    "shape": list(layer.shape),
+                    "module": layer.module,
+                    "pool": layer.pool,
+                }
+                for layer, request in zip(self.layers, self.requests, strict=True)
+            ],
+            "device": str(self.device),
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+        }
 
     def path(self, out: str | Path) -> Path:
         """Return the file to be written: `out`, or the shard's beside it."""

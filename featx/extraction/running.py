@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -159,7 +160,7 @@ def run(
             what = f"extract shard {settled.shard}" if settled.shard else "extract"
             show = partial(tracking, what, len(rows), "image", lines=progress == "lines")
             with show(writer.rows_done) if progress else nullcontext(_silent) as advance:
-                images = _fill(writer, settled, max_pixels, advance)
+                images = fill(writer, settled, max_pixels, advance)
             writer.finish()
         seconds = time.monotonic() - start
     with FeaturesFile(path) as file:
@@ -193,7 +194,22 @@ def _silent(rows: int) -> None:
     pass
 
 
-def _fill(writer: FeaturesWriter, settled: Plan, max_pixels: int, advance: Any) -> int:
+def fill(
+    writer: FeaturesWriter, settled: Plan, max_pixels: int, advance: Callable[[int], object]
+) -> int:
+    """Append all rows that are left, batch by batch; return how many images were looked at.
+
+    Parameters
+    ----------
+    writer : FeaturesWriter
+        Open, of the plan's file.
+    settled : Plan
+        What to do.
+    max_pixels : int
+        Larger images are not decoded.
+    advance : callable
+        Told the rows of each batch once they are written.
+    """
     left = settled.rows[writer.rows_done :]
     if not left:
         return 0

@@ -27,8 +27,8 @@ class PredictionJournal:
         The output folder.
     settings : mapping
         What determines the predictions, as JSON values.
-    kind : {"images", "frames"}
-        What the pictures are.
+    kind : {"images", "frames", "groups"}
+        What the pictures are, or whose pictures a record is of.
     resume : bool
         Whether a folder that is not empty may be gone on with.
     command : {"predict", "explain"}
@@ -149,17 +149,24 @@ class PredictionJournal:
         except OSError as error:
             raise FeatxError(f"cannot write {self._path}: {error.strerror or error}") from error
 
-    def finish(self, records: Sequence[dict[str, Any]], **more: Any) -> dict[str, int]:
+    def finish(
+        self,
+        records: Sequence[dict[str, Any]],
+        counts: dict[str, int] | None = None,
+        **more: Any,
+    ) -> dict[str, int]:
         """Write the records' file; returns the counts.
 
         Parameters
         ----------
         records : sequence of dict
             All pictures', in order.
+        counts : dict of str to int, optional
+            By default those of `count`.
         **more
             What else it is to tell.
         """
-        counts = count(records, self._kind)
+        counts = count(records, self._kind) if counts is None else counts
         told = {"featx": __version__, "settings": self._settings, **more, "counts": counts}
         write_json(self._result, {**told, self._kind: list(records)})
         return counts

@@ -83,20 +83,18 @@ def assemble(
     sink = Sink(path)
     try:
         with h5py.File(sink, "w") as file, deflate.threads() as pool:
-            _write_attributes(file, plan)
-            netcdf.write_images(file, images)
-            variables = netcdf.create_layers(file, len(images), layers, plan["dtype"], filters)
+            variables = lay_out(file, plan, images, layers, filters)
             hashers = {name: hashlib.sha256() for name in variables}
             start = 0
             begun = (
-                (block, {name: _begin(variables[name], rows, pool) for name, rows in block.items()})
+                (block, {name: begin(variables[name], rows, pool) for name, rows in block.items()})
                 for block in blocks
             )
             for block, chunks in deflate.one_ahead(begun):
                 give_back()
                 for name, rows in block.items():
                     hashers[name].update(np.ascontiguousarray(rows.values).data)
-                    _write_rows(variables[name], start, rows.values, chunks[name])
+                    write_rows(variables[name], start, rows.values, chunks[name])
                 start += len(next(iter(block.values())).values)
                 if sink.error is not None:
                     break
@@ -112,7 +110,28 @@ def assemble(
     check_rows(path, digests)
 
 
-def _begin(variable: h5py.Dataset, rows: Rows, pool: Executor) -> Iterable[Chunk | None]:
+def lay_out(
+    file: h5py.File,
+    plan: dict[str, Any],
+    images: pd.DataFrame,
+    layers: Sequence[Layer],
+    filters: dict[str, Any],
+) -> dict[str, h5py.Dataset]:
+    """Write all but the layers' rows into a new file, and return the layers' variables.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file.
+    plan, images, layers, filters
+        As of `assemble`.
+    """
+    _write_attributes(file, plan)
+    netcdf.write_images(file, images)
+    return netcdf.create_layers(file, len(images), layers, plan["dtype"], filters)
+
+
+def begin(variable: h5py.Dataset, rows: Rows, pool: Executor) -> Iterable[Chunk | None]:
     """Return the chunks of a block as stored, None where HDF5 is to make it; threads begin."""
     values, size = rows.values, variable.chunks[0]
     firsts = range(0, len(values), size)
@@ -127,7 +146,7 @@ def _begin(variable: h5py.Dataset, rows: Rows, pool: Executor) -> Iterable[Chunk
     return pool.map(packed, firsts, chunks)
 
 
-def _write_rows(
+def write_rows(
     variable: h5py.Dataset, start: int, values: np.ndarray, chunks: Iterable[Chunk | None]
 ) -> None:
     """Write whole chunks."""

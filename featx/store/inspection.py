@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
+from featx.quantities import in_bytes
 from featx.store import journal, schema
 from featx.store.reader import FeaturesFile, reading
 
@@ -147,7 +148,7 @@ def describe(summary: dict[str, Any]) -> str:
     rows, age = summary["rows"], summary["age"]
     state = "" if summary["finished"] else f"   UNFINISHED: {rows['done']} of {rows['n']} rows"
     lines = [
-        f"{summary['file']}   {_bytes(summary['bytes'])}{state}",
+        f"{summary['file']}   {in_bytes(summary['bytes'])}{state}",
         *_repaired(summary["provenance"]),
         f"  {'format':<14} {summary['format']}, begun {summary['created']}",
         f"  {'config hash':<14} {summary['config_hash']}",
@@ -188,7 +189,7 @@ def _describe_layer(layer: dict[str, Any], n: int) -> list[str]:
     zeros = "all NaN" if layer["zeros"] is None else f"{layer['zeros']:.1%} zeros"
     sample = "" if layer["rows_examined"] == n else f" in {layer['rows_examined']} rows sampled"
     lines.append(
-        f"  {'':<14} {_bytes(layer['bytes_on_disk'])} on disk, {layer['compression']}, "
+        f"  {'':<14} {in_bytes(layer['bytes_on_disk'])} on disk, {layer['compression']}, "
         f"chunks {chunks}; {zeros}, {layer['nan_rows']} rows with NaN, "
         f"{layer['infinite_rows']} with infinite values{sample}"
     )
@@ -201,11 +202,3 @@ def _pairs(values: dict[str, Any]) -> list[str]:
         f"  {key:<14} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for key, value in values.items()
     ]
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

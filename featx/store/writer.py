@@ -112,6 +112,16 @@ class FeaturesWriter:
         """SHA-256 of everything that decides the file's content."""
         return str(self._plan["config_hash"])
 
+    @property
+    def head(self) -> dict[str, Any]:
+        """All that is settled before the first row: attributes, provenance, layers."""
+        return self._plan
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """The per-image variables, with status and reason as the image table has them."""
+        return self._images
+
     def finished(self) -> bool:
         """Return whether the finished file is there; its rows are not read.
 

@@ -17,7 +17,7 @@ from featx.loading import Crops
 from featx.memory import free_memory
 
 #: The part of the free memory that decoded pixels may take.
-_MEMORY_SHARE = 0.5
+MEMORY_SHARE = 0.5
 
 #: Images that a thread decodes at a time.
 _CHUNK = 64
@@ -54,7 +54,7 @@ class PixelStore:
         self._shape = (*preprocessing.decoded_size, 3)
         self._pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="featx-decode")
         self._decoded: np.ndarray | None = None
-        allowed = int(free_memory() * _MEMORY_SHARE) // sharers if memory is None else memory
+        allowed = int(free_memory() * MEMORY_SHARE) // sharers if memory is None else memory
         self.fits = len(files) * int(np.prod(self._shape)) <= allowed
 
     def __len__(self) -> int:

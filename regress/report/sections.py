@@ -106,8 +106,8 @@ def _add_ranks(made: Sections, comparison: Comparison) -> None:
     made.figures["mean_ranks"] = draw
     made.tables["ranks"] = ranks_table(ranks, comparison.unit)
     made.page["ranks"] = {
-        "figure": two_widths(draw, "mean-ranks", rank_text(ranks)),
         "data": made.tables["ranks"],
+        "figure": two_widths(draw, "mean-ranks", rank_text(ranks)),
         "n_methods": len(ranks.names),
         "chi2": number(ranks.chi2),
         "p": p_value(ranks.p),
@@ -133,8 +133,8 @@ def _add_calibration(made: Sections, comparison: Comparison) -> None:
         "have the numbers."
     )
     made.page["calibration"] = {
+        "data": made.tables["coverage"],
         "figure": two_widths(draw, "calibration", text),
-        "data": found.coverage,
         "first": found.scores["method"][0],
         "levels": shown,
         "rows": _calibration_rows(found),
@@ -185,7 +185,7 @@ def _add_gender(made: Sections, comparison: Comparison, table: pd.DataFrame) -> 
     ]
     unknown = table.loc[table["gender"] == UNKNOWN, "n_images"]
     made.page["gender"] = {
-        "data": table,
+        "data": made.tables["by_gender"],
         "figure": two_widths(
             draw,
             "error-by-gender",

@@ -1,46 +1,42 @@
 """Figures and raw maps of the faces in pictures."""
 
 import json
-from dataclasses import asdict
+import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from featx.backbones import Preprocessing, create, get_backbone
-from featx.checkpoints import write_checkpoint
+from featx.backbones import Preprocessing
 from featx.errors import FeatxError
-from featx.explanation.figures import COLOURS, COVER, overlay
-from featx.explanation.run import _input, choose, enlarge, explain_images
-from featx.heads import GENDERS, HeadSpec, attach_heads
+from featx.explanation.choice import choose
+from featx.explanation.figures import COLOURS, COVER, overlay, panels
+from featx.explanation.run import enlarge, explain_images
+from featx.explanation.sides import Side, rgb, sides
+from featx.heads import GENDERS, HeadSpec
 from featx.prediction.crop_choice import choose_crops
 from featx.prediction.faces import see
 from featx.prediction.images import list_images
-from featx.prediction.model import load_model
+
+from .made_networks import untrained
 
 
-def untrained(folder, name, *specs):
-    """Return a network as `featx finetune` would write it, with drawn weights."""
-    torch.manual_seed(2)
-    backbone, network = get_backbone(name), create(name)
-    attach_heads(network, backbone, specs)
-    description = {
-        "backbone": backbone.name,
-        "heads": [spec.describe() for spec in specs],
-        "preprocessing": asdict(backbone.preprocessing),
-        "provenance": {},
-    }
-    write_checkpoint(folder / "network.safetensors", network.state_dict(), description)
-    return load_model(folder)
-
-
-def run(model, images, out, *given, **options):
+def run(model, images, out, *given, before=None, **options):
     explaining = choose(model, *given)
-    counts = explain_images(
-        model, list_images(images), out, choose_crops(model.network), explaining, **options
+    both = sides(model, explaining, before)
+    counts, records = explain_images(
+        model,
+        both,
+        list_images(images),
+        out,
+        choose_crops(model.network),
+        explaining,
+        **options,
     )
-    return counts, json.loads((out / "explanations.json").read_text())
+    told = json.loads((out / "explanations.json").read_text())
+    assert told["images"] == records
+    return counts, told
 
 
 def maps_of(out, record):
@@ -106,27 +102,80 @@ def test_channels_in_the_order_blue_green_red_are_shown_right(album, tmp_path):
         preprocessing = Preprocessing(
             (48, 48), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR", frame=(64, 64)
         )
-        device = torch.device("cpu")
 
     image = Image.new("RGB", (64, 64), (250, 10, 20))
     crops = choose_crops(
         untrained(tmp_path, "onet", HeadSpec("regression")).network, detector="none"
     )
     (face,) = see(image, Bgr, crops.settings).faces
-    shown, given = _input(Bgr, face)
-    assert shown.shape == (48, 48, 3)
-    assert shown[0, 0].tolist() == [250, 10, 20]
+    shown = rgb(face.pixels[None], Bgr.preprocessing)
+    assert shown.shape == (1, 48, 48, 3)
+    assert shown[0, 0, 0].tolist() == [250, 10, 20]
+    given = Side("", Bgr, torch.device("cpu"), {}).input(shown)
     assert given[0, :, 0, 0].tolist() == [20, 10, 250]
 
 
+def test_before_and_after_are_of_the_same_face_and_scale(model, album, tmp_path):
+    out = tmp_path / "out"
+    given = (["features", "grad-cam"], ["age", "male"], 1)
+    _, told = run(model, [album / "a25.png"], out, *given, before="random:7")
+    assert told["settings"]["before"]["weights"] == "random:7"
+    maps = maps_of(out, told["images"][0])
+    for name in ("grad-cam/age", "grad-cam/male", "features/prelu1"):
+        assert maps[name].shape == maps[f"before/{name}"].shape
+        assert not np.allclose(maps[name], maps[f"before/{name}"])
+    _alone, told = run(model, [album / "a25.png"], tmp_path / "alone", *given)
+    for name, wanted in maps_of(tmp_path / "alone", told["images"][0]).items():
+        np.testing.assert_array_equal(maps[name], wanted)
+    with pytest.raises(FeatxError, match="made with another before"):
+        run(model, [album / "a25.png"], out, *given, resume=True)
+
+
+def test_the_network_itself_before_changes_nothing(model, album, tmp_path):
+    out = tmp_path / "out"
+    _, told = run(model, [album / "a25.png"], out, [], [], 2, before=str(model.path.parent))
+    maps = maps_of(out, told["images"][0])
+    for name, values in maps.items():
+        if name.startswith("before/"):
+            np.testing.assert_array_equal(values, maps[name.removeprefix("before/")])
+    with np.load(out / "filters.npz") as file:
+        np.testing.assert_array_equal(file["before/weights"], file["weights"])
+
+
+def test_maps_of_one_name_have_one_scale():
+    low, high = np.zeros((2, 2)), np.full((2, 2), 3.0)
+    (one,), (other, more) = panels({"before": {"m": low}, "after": {"m": high, "n": high}})
+    assert (one.low, one.high) == (other.low, other.high) == (0, 3)
+    assert (more.low, more.high) == (3, 3)
+    assert one.title == "before: m\n0 to 3, this one to 0"
+    assert more.title == "after: n\nnowhere"
+    ((alone,),) = panels({"": {"m": high}}, from_zero=True)
+    assert (alone.low, alone.title) == (0, "m\n0 to 3")
+
+
+def test_the_page_shows_every_figure_and_says_what_files_are(model, album, tmp_path):
+    out = tmp_path / "out"
+    _, told = run(model, [album / "a25.png", album / "none.png"], out)
+    page = (out / "index.html").read_text()
+    named = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert sorted(named) == sorted(told["images"][0]["files"] + ["filters.png"])
+    assert all((out / name).is_file() for name in named)
+    assert "no face found" in page
+    for file in ("filters.png", "features.png", "grad-cam.png", "maps.npz", "explanations.json"):
+        assert f"<dt>{file}</dt>" in page
+    assert "<dt>attention.png</dt>" not in page
+
+
 def test_what_a_network_cannot_be_explained_by(model, tmp_path):
-    assert choose(model).methods == ("features", "grad-cam")
+    assert choose(model).methods == ("filters", "features", "grad-cam")
     assert [target.name for target in choose(model).targets] == ["age"]
     assert choose(model, ["features"]).targets == ()
     with pytest.raises(FeatxError, match="onet has no modules of attention"):
         choose(model, ["attention"])
     with pytest.raises(FeatxError, match="did you mean features"):
         choose(model, ["feature"])
+    with pytest.raises(FeatxError, match="did you mean logit"):
+        choose(model, score="logits")
     gender = HeadSpec("softmax", (0.0, 1.0), GENDERS, task="gender")
     alone = untrained(tmp_path, "onet", gender)
     assert [target.name for target in choose(alone).targets] == ["female", "male"]

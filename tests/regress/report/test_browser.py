@@ -202,9 +202,9 @@ def test_without_scripts_the_page_is_whole(visit):
     page = visit(java_script_enabled=False)
     assert page.locator("button").count() == 0
     assert page.locator("table.ranking tbody tr:visible").count() == 7
-    assert page.locator("figure svg:visible").count() == 3 + 7
+    assert page.locator("figure svg:visible").count() == 4 + 7
     links = page.locator(".downloads a").all()
-    assert len(links) == 3 + 7
+    assert len(links) == 4 + 7
     assert all(link.get_attribute("href").startswith("data:text/csv") for link in links)
 
 
@@ -368,7 +368,7 @@ def test_the_ranking_fits_at_1100_px_and_on_paper(name, visit):
     assert page.locator(".filter, .downloads").filter(visible=True).count() == 0
 
 
-@pytest.mark.parametrize(("name", "most"), [("ages", 9), ("groups", 5)])
+@pytest.mark.parametrize(("name", "most"), [("ages", 12), ("groups", 6)])
 def test_the_page_prints_on_few_sheets(name, most, visit):
     page = visit(name, scheme="dark")
     pdf = page.pdf(prefer_css_page_size=True)
