@@ -283,10 +283,13 @@ def test_the_groups_page_tells_cells_and_bins(visit, groups):
     page.keyboard.press("ArrowRight")
     assert shown(page).startswith(f"true {a}, predicted {b}: {matrix[0, 1]} images, ")
     page.locator("#histogram ~ .panels svg").first.focus()
-    # the focus scrolls the page, and a scroll hides what is told
-    page.evaluate("() => new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
-    page.keyboard.press("Home")
-    assert re.fullmatch(rf"true {a}, probability 0.00 to 0.05: \d+ images", shown(page))
+    told = None
+    for _ in range(40):  # the focus scrolls the page, late, and a scroll hides what is told
+        page.keyboard.press("Home")
+        if told := shown(page):
+            break
+        page.wait_for_timeout(50)
+    assert re.fullmatch(rf"true {a}, probability 0.00 to 0.05: \d+ images", told)
 
 
 def fetched(page, locator):
