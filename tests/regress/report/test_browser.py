@@ -212,6 +212,19 @@ def shown(page):
     return page.locator(".tip").text_content() if page.locator(".tip").is_visible() else None
 
 
+def first_told(page):
+    """Return what the focused figure tells of its first mark.
+
+    The focus scrolls the page, late, and a scroll hides what is told.
+    """
+    for _ in range(40):
+        page.keyboard.press("Home")
+        page.wait_for_timeout(50)
+        if told := shown(page):
+            return told
+    return None
+
+
 def test_pointing_at_a_figure_tells_the_value(visit, comparison):
     page = visit()
     figure = page.locator("figure", has=page.locator("[data-name=errors_by_subject]"))
@@ -276,20 +289,13 @@ def test_the_scatter_tells_images_and_ages(visit, comparison):
 def test_the_groups_page_tells_cells_and_bins(visit, groups):
     page = visit("groups")
     page.locator("#confusion ~ .panels svg").first.focus()
-    page.keyboard.press("Home")
     matrix = groups.confusion[0]
     a, b = groups.groups
-    assert shown(page).startswith(f"true {a}, predicted {a}: {matrix[0, 0]} images, ")
+    assert first_told(page).startswith(f"true {a}, predicted {a}: {matrix[0, 0]} images, ")
     page.keyboard.press("ArrowRight")
     assert shown(page).startswith(f"true {a}, predicted {b}: {matrix[0, 1]} images, ")
     page.locator("#histogram ~ .panels svg").first.focus()
-    told = None
-    for _ in range(40):  # the focus scrolls the page, late, and a scroll hides what is told
-        page.keyboard.press("Home")
-        if told := shown(page):
-            break
-        page.wait_for_timeout(50)
-    assert re.fullmatch(rf"true {a}, probability 0.00 to 0.05: \d+ images", told)
+    assert re.fullmatch(rf"true {a}, probability 0.00 to 0.05: \d+ images", first_told(page))
 
 
 def fetched(page, locator):
