@@ -9,8 +9,6 @@ import pandas as pd
 
 from regress.compare import Comparison
 
-_YEARS = np.arange(201) / 10
-
 
 def data_files(unit: str, further: Collection[str]) -> list[tuple[str, str]]:
     """Return a report's CSV files, each with what it holds.
@@ -57,16 +55,3 @@ def predictions_table(comparison: Comparison) -> pd.DataFrame:
         "age": errors.truth,
     }
     return pd.concat([pd.DataFrame(labels), pd.DataFrame(given)], axis=1)
-
-
-def cumulative_table(comparison: Comparison) -> pd.DataFrame:
-    """Return the share of images within so many years, a row each; a column a method."""
-    errors = comparison.errors
-    within = {
-        name: np.sort(errors.error[errors.present[:, method], method])
-        for method, name in enumerate(comparison.names)
-    }
-    shares = {
-        name: np.searchsorted(own, _YEARS, side="right") / len(own) for name, own in within.items()
-    }
-    return pd.concat([pd.DataFrame({"years": _YEARS}), pd.DataFrame(shares)], axis=1)

@@ -115,7 +115,9 @@ def _reliability(comparison: GroupComparison, folder: Path) -> list[dict[str, An
             "has the numbers."
         )
         svg = inline_svg(confidence_figure(own), f"confidence-{k}", told)
-        panels.append({"name": name, "svg": Markup(svg), "error": error, "data": own})
+        panels.append(
+            {"name": name, "svg": Markup(svg), "error": error, "number": k + 1, "data": own}
+        )
     return panels
 
 

@@ -120,6 +120,8 @@ function marksOf(svg, rows) {
   return marks;
 }
 
+let told = () => {}; // tells again, in its new place, what the keyboard has asked for
+
 function tooltips(svg, link) {
   let marks = null; // made when first needed: the page opens faster
   let current = -1;
@@ -133,6 +135,7 @@ function tooltips(svg, link) {
     if (ring) ring.remove();
     ring = null;
     current = -1;
+    told = () => {};
   };
   const show = k => {
     hide();
@@ -179,6 +182,7 @@ function tooltips(svg, link) {
     if (to === undefined || last < 0) return;
     event.preventDefault();
     show(to);
+    told = () => show(to);
     live.textContent = tip.textContent;
   });
   svg.setAttribute("tabindex", "0");
@@ -186,7 +190,7 @@ function tooltips(svg, link) {
   svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")} Arrow keys tell the values.`);
 }
 
-addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+addEventListener("scroll", () => { tip.hidden = true; told(); }, { passive: true });
 
 // ---- figures: downloads
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from featx.atomic import write_text, writing
 from regress.compare import CS_YEARS, Comparison
-from regress.report.data_files import cumulative_table, predictions_table
+from regress.report.data_files import predictions_table
+from regress.report.figure_data import cumulative_scores
 from regress.report.formats import duration, interval, number, of_total, p_value, percent, signed
 
 INCOMPLETE = "†"
@@ -27,7 +28,7 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
         ("by_age", comparison.by_age),
         ("by_subject", comparison.by_subject),
         ("predicted_against_true", predictions_table(comparison)),
-        ("cumulative_score", cumulative_table(comparison)),
+        ("cumulative_score", cumulative_scores(comparison)),
     ):
         with writing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
