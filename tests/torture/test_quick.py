@@ -5,6 +5,8 @@ import pytest
 from tests.torture import disks, endurance, files, kills, pictures
 from tests.torture.verbs import VERBS, make_inputs
 
+pytestmark = pytest.mark.long
+
 BY_NAME = {verb.name: verb for verb in VERBS}
 QUICK = ("extract", "regress ridge", "merge")
 

@@ -218,19 +218,6 @@ def shown(page):
     return page.locator(".tip").text_content() if page.locator(".tip").is_visible() else None
 
 
-def shown(page):
-    """Return what the focused figure tells of its first mark.
-
-    The focus scrolls the page, late, and a scroll hides what is told.
-    """
-    for _ in range(40):
-        page.keyboard.press("Home")
-        page.wait_for_timeout(50)
-        if told := shown(page):
-            return told
-    return None
-
-
 def test_pointing_at_a_figure_tells_the_value(visit, comparison):
     page = visit()
     figure = page.locator("figure", has=page.locator("[data-name=errors_by_subject]"))
