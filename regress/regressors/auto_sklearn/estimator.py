@@ -229,6 +229,10 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
+        space = dict(SEARCH_SPACES[self.search_space])
+        if self.evaluations is not None:  # SMAC begins with its default besides, and counts it
+            first = min(space["initial_configurations"], int(self.evaluations) - 1)
+            space["initial_configurations"] = first
         return {
             "task": "fit",
             "time_budget": round(self.time_budget),
@@ -239,7 +243,7 @@ class AutoSklearnRegressor(RegressorMixin, BaseEstimator):
             "evaluations": None if self.evaluations is None else int(self.evaluations),
             "n_jobs": share.n_jobs,
             "seed": int(seed),
-            **SEARCH_SPACES[self.search_space],
+            **space,
         }
 
     def _take(self, result: dict[str, Any], folder: Path, memory_limit: int) -> None:

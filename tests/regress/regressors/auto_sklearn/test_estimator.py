@@ -442,6 +442,14 @@ def test_real_predictions_repeat_after_pickling_and_a_changed_model_is_refused(r
 
 
 @pytest.mark.automl
+def test_it_stops_after_so_many_models(data, temporary):
+    regressor = AutoSklearnRegressor(time_budget=300, search_space="fast", evaluations=3)
+    regressor.fit(*data[:2])
+    assert 1 <= regressor.statistics_["runs"] <= 4  # the dummy may count
+    assert regressor.statistics_["search_seconds"] < 200
+
+
+@pytest.mark.automl
 def test_too_little_memory_names_the_option(data, temporary):
     with pytest.raises(FeatxError, match="raise the memory limit of 80 MB"):
         AutoSklearnRegressor(time_budget=30, memory_limit=80, search_space="fast").fit(*data[:2])
