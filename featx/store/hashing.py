@@ -24,12 +24,13 @@ def column_sha256(values: pd.Series) -> str:
 
 def changed_columns(file: h5py.File, images: pd.DataFrame) -> list[str]:
     """Return the columns, as read, that are not those that were written."""
-    return [
-        column
-        for column in images
+    changed = []
+    for column in images:
+        own = column_sha256(images[column])
         # files of the first program had no such attribute
-        if file[column].attrs.get("sha256", wanted := column_sha256(images[column])) != wanted
-    ]
+        if file[column].attrs.get("sha256", own) != own:
+            changed.append(str(column))
+    return changed
 
 
 def hash_rows(variable: h5py.Dataset) -> str:
