@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from regress.compare import SIGNIFICANCE, Comparison
 
@@ -78,6 +77,8 @@ def mean_ranks(comparison: Comparison) -> Ranks | None:
     whole = errors.dropna().to_numpy(float)
     if len(whole) < 2:
         return None
+    import scipy.stats  # a second, which two methods need not wait for
+
     means = scipy.stats.rankdata(whole, axis=1).mean(axis=0)
     order = np.argsort(means, kind="stable")
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 where all errors are equal
