@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -143,6 +146,8 @@ def batches(
         for begin in range(first, wanted.stop, batch_size)
     ]
     count = min(workers, len(cuts))
+    if count:
+        _shorten_sockets()
     loader = DataLoader(
         crops,
         batch_sampler=cuts,  # type: ignore[arg-type]
@@ -160,6 +165,26 @@ def batches(
             "a process that reads images was killed, most likely for want of memory; use fewer "
             "--workers or a smaller --batch-size, and --resume"
         ) from error
+
+
+def _shorten_sockets() -> None:
+    """Let processes meet in /tmp where the path of a socket in TMPDIR would be too long.
+
+    Linux takes 107 bytes (unix(7)), of which multiprocessing's names in the folder need 32. Beyond
+    that torch's workers fail where nobody looks, and who waits for them waits for ever.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) <= 107 - 32:
+        return
+    former, tempfile.tempdir = tempfile.tempdir, "/tmp"
+    try:
+        multiprocessing.util.get_temp_dir()  # made once; processes that are started take it over
+    except OSError as error:
+        raise FeatxError(
+            f"TMPDIR is too long for sockets ({former}), and /tmp cannot be written; set TMPDIR to "
+            "a shorter path, or give --workers 0"
+        ) from error
+    finally:
+        tempfile.tempdir = former
 
 
 def _starting() -> str | None:
