@@ -15,6 +15,7 @@ from .commands import featx
 
 
 @pytest.mark.automl
+@pytest.mark.long
 def test_an_array_shares_one_environment_and_leaves_nothing(slurm, tmp_path):
     features = write_features(tmp_path / "features.h5", n_subjects=16)
     scratch = Path(tempfile.mkdtemp(prefix="featx-", dir="/tmp"))  # sockets have short names

@@ -64,6 +64,7 @@ def numbers(out):
         return {row[0]: row[1] for row in csv.reader(stream)}
 
 
+@pytest.mark.long
 def test_the_chain_makes_the_table_of_a_local_run(slurm, table):
     here = ("--cluster", "slurm", "--profile", table / "cluster.toml")
     dry = run(table, table / "out", *here, "--dry-run")

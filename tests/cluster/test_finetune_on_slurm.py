@@ -44,7 +44,9 @@ def weights(folder):
         return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
 
 
-@pytest.mark.parametrize("how", ["walltime is near", "lost node"])
+@pytest.mark.parametrize(
+    "how", ["walltime is near", pytest.param("lost node", marks=pytest.mark.long)]
+)
 def test_a_stage_of_two_nodes_ends_as_if_nothing_had_been(slurm, work, tmp_path, how):
     asked = asked_of(work)
     (tmp_path / "cluster.toml").write_text(PROFILE)

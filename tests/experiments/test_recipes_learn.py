@@ -99,7 +99,7 @@ RECIPES = {
 
 
 #: These take minutes.
-LONG = {"attention", "multi-task, as written"}
+LONG = {"attention", "multi-task", "multi-task, as written", "shallow gender"}
 
 
 def _recipe(name):
