@@ -80,8 +80,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
                 f"{path}: none of its {len(images)} rows has status ok and an age; "
                 "nothing to regress on"
             )
-        features.check(layer)
-        X = features.read(layer, rows=keep)
+        X = features.read_checked(layer, keep)
         classes = features.layers[layer].classes
         source = {
             "file": Path(path).name,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import partial
 
 import h5py
+import numpy as np
 import pandas as pd
 
 from featx.store import deflate
@@ -34,20 +36,28 @@ def changed_columns(file: h5py.File, images: pd.DataFrame) -> list[str]:
 
 
 def hash_rows(variable: h5py.Dataset) -> str:
-    """Return the SHA-256 of a layer's rows, row-major as stored.
+    """Return the SHA-256 of a layer's rows, row-major as stored."""
+    hasher = hashlib.sha256()
+    for _, values in stored_rows(variable):
+        hasher.update(values.data)
+    return hasher.hexdigest()
+
+
+def stored_rows(variable: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield a layer's rows as stored, some at a time, with the number of the first of them.
 
     Chunks of gzip are restored in threads; whatever else there may be, HDF5 restores.
     """
-    hasher, n = hashlib.sha256(), len(variable)
-    size, units = variable.chunks or (1, variable.shape[1])
-    chunk_bytes = size * units * variable.dtype.itemsize
-    blocks = list(row_blocks(range(n), chunk_bytes // size, whole=size))
+    n, dtype = len(variable), variable.dtype
+    size, width = variable.chunks or (1, variable.shape[1])
+    units = variable.shape[1]
+    blocks = row_blocks(range(n), width * dtype.itemsize, whole=size)
     codes = [code for code, *_ in stored_filters(variable)]
-    if codes != [h5py.h5z.FILTER_DEFLATE] or units != variable.shape[1]:
+    if codes != [h5py.h5z.FILTER_DEFLATE] or width != units:
         for block in blocks:
-            hasher.update(variable[block.start : block.stop].tobytes())
-        return hasher.hexdigest()
-    restore = partial(deflate.restore, size=chunk_bytes)
+            yield block.start, np.ascontiguousarray(variable[block.start : block.stop])
+        return
+    restore = partial(deflate.restore, size=size * units * dtype.itemsize)
     with deflate.threads() as pool:
         begun = (
             (firsts, pool.map(restore, [_stored(variable, row) for row in firsts]))
@@ -55,9 +65,8 @@ def hash_rows(variable: h5py.Dataset) -> str:
         )
         for firsts, chunks in deflate.one_ahead(begun):
             for row, chunk in zip(firsts, chunks, strict=True):
-                rows = min(size, n - row)  # the last chunk is stored whole
-                hasher.update(memoryview(chunk)[: rows * chunk_bytes // size])
-    return hasher.hexdigest()
+                count = min(size, n - row) * units  # the last chunk is stored whole
+                yield row, np.frombuffer(chunk, dtype, count).reshape(-1, units)
 
 
 def _stored(variable: h5py.Dataset, row: int) -> tuple[int, bytes]:

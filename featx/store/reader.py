@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike
 from featx.errors import FeatxError, unknown
 from featx.shards import Shard
 from featx.store import netcdf, schema
-from featx.store.hashing import changed_columns, hash_rows
+from featx.store.hashing import changed_columns, hash_rows, stored_rows
 from featx.store.journal import MAGIC
 from featx.store.schema import Layer
 
@@ -229,11 +230,45 @@ class FeaturesFile:
         """
         dataset = self._dataset(name)
         with reading(self.path):
-            same = hash_rows(dataset) == dataset.attrs["sha256"]
-        if not same:
+            self._compare(dataset, hash_rows(dataset))
+
+    def read_checked(self, name: str, keep: np.ndarray) -> np.ndarray:
+        """Return rows of a layer after comparing all of them with their hash, in one reading.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        keep : array of bool, shape (n_images,)
+            Which rows.
+
+        Returns
+        -------
+        ndarray of shape (n, units), dtype float32
+
+        Raises
+        ------
+        FeatxError
+            As `read` and `check`.
+        """
+        dataset = self._dataset(name)
+        out = np.empty((int(keep.sum()), dataset.shape[1]), dtype=np.float32)
+        hasher, end = hashlib.sha256(), 0
+        with reading(self.path):
+            for first, values in stored_rows(dataset):
+                hasher.update(values.data)
+                wanted = values[keep[first : first + len(values)]]
+                out[end : end + len(wanted)] = wanted
+                end += len(wanted)
+            self._compare(dataset, hasher.hexdigest())
+        return out
+
+    def _compare(self, dataset: h5py.Dataset, digest: str) -> None:
+        if digest != dataset.attrs["sha256"]:
+            layer = dataset.name.lstrip("/")
             raise FeatxError(
-                f"{self.path}: layer {name} differs from its sha256; take a whole copy, or extract "
-                "again"
+                f"{self.path}: layer {layer} differs from its sha256; take a whole copy, or "
+                "extract again"
             )
 
     def read(self, name: str, rows: ArrayLike | None = None) -> np.ndarray:

@@ -75,10 +75,6 @@ def _merge(inputs: Path, out: Path) -> list[str]:
     return ["merge", *parts, "-o", str(out / "features.h5")]
 
 
-def _ensemble(inputs: Path, out: Path) -> list[str]:
-    return ["ensemble", *map(str, sorted((inputs / "runs").glob("*softmax*"))), "-o", str(out)]
-
-
 def _compare(inputs: Path, out: Path) -> list[str]:
     return ["compare", str(inputs / "runs"), "-o", str(out)]
 

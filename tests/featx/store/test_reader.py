@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
-from featx.store import FORMAT, FeaturesFile, FeaturesWriter
+from featx.store import FORMAT, FeaturesFile, FeaturesWriter, blocks
 from featx.store.inspection import summarize
 
+from . import broken
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
 
 Write = Callable[..., Path]
@@ -52,6 +53,28 @@ def test_any_rows_in_any_order(
         np.testing.assert_array_equal(picked, all_rows[name][np.array(numbers, dtype=int)])
         np.testing.assert_array_equal(features.read(name, mask), all_rows[name][mask])
         assert picked.dtype == np.float32
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("block", [1, 1 << 23])
+def test_rows_that_are_compared_with_their_hash(
+    write: Write, monkeypatch: pytest.MonkeyPatch, compression: str, dtype: str, block: int
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
+    path = write(compression=compression, dtype=dtype)
+    with FeaturesFile(path) as features:
+        keep = np.arange(len(features.images)) % 3 == 1
+        for name in features.layers:
+            wanted = features.read(name, keep)
+            np.testing.assert_array_equal(features.read_checked(name, keep), wanted)
+            assert wanted.dtype == np.float32
+    broken.reorder(path, "gap")
+    with FeaturesFile(path) as features:
+        for way in (lambda: features.read_checked("gap", keep), lambda: features.check("gap")):
+            with pytest.raises(FeatxError, match="layer gap differs from its sha256"):
+                way()
+        features.check("softmax")
 
 
 @pytest.fixture(scope="module")
