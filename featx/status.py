@@ -108,7 +108,7 @@ def extractions(folder: Path, names: Iterable[str]) -> list[Extraction]:
 
 
 def _whole(path: Path) -> Extraction | None:
-    from featx.store.reader import open_features
+    from featx.store.opening import open_features
 
     try:
         with open_features(path) as file:

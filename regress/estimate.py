@@ -100,9 +100,9 @@ def cost(method: Method, features: str | Path, *, jobs: int = 1) -> Cost:
     FeatxError
         If a fold that is tried fails.
     """
-    at_a_time = 1 if method.at_once else min(resolve_jobs(jobs), len(method.folds))
     if method.at_once:
         return _all_at_once(method, features)
+    at_a_time = min(resolve_jobs(jobs), len(method.folds))
     if method.spec.partition(":")[0] == "auto-sklearn":
         return _by_budget(method, at_a_time)
     seconds, memory, by = _of_folds(method, features)

@@ -14,7 +14,7 @@ from featx import shards
 from featx.errors import FeatxError
 from featx.store import netcdf, schema
 from featx.store.hashing import hash_rows
-from featx.store.reader import open_features, reading
+from featx.store.opening import open_features, reading
 
 
 def check_rows(path: Path, digests: dict[str, str] | None = None) -> None:

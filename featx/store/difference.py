@@ -12,7 +12,8 @@ import pandas as pd
 from featx.errors import FeatxError
 from featx.store import comparison
 from featx.store.blocks import row_blocks
-from featx.store.reader import FeaturesFile, reading
+from featx.store.opening import reading
+from featx.store.reader import FeaturesFile
 from featx.store.schema import IMAGE_COLUMNS
 
 

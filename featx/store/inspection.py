@@ -14,7 +14,8 @@ import pandas as pd
 from featx.errors import FeatxError
 from featx.quantities import in_bytes
 from featx.store import journal, schema
-from featx.store.reader import FeaturesFile, reading
+from featx.store.opening import reading
+from featx.store.reader import FeaturesFile
 
 #: Layers up to this size are examined whole, larger ones by `_SAMPLE_ROWS` rows.
 _WHOLE_BYTES = 256 << 20

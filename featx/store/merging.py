@@ -16,7 +16,8 @@ from featx.errors import FeatxError
 from featx.store import comparison, netcdf, schema
 from featx.store.assembly import Block, Rows, assemble, block_rows
 from featx.store.deflate import Chunk
-from featx.store.reader import FeaturesFile, open_features, reading
+from featx.store.opening import open_features, reading
+from featx.store.reader import FeaturesFile
 from featx.store.shard_set import Member, ShardSet
 
 

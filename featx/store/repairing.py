@@ -20,7 +20,7 @@ from featx.file_hash import file_sha256
 from featx.store import damage, netcdf, schema, truncated
 from featx.store.assembly import assemble, regrouped
 from featx.store.hashing import changed_columns
-from featx.store.reader import check_format, open_features
+from featx.store.opening import check_format, open_features
 from featx.store.records import Record
 from featx.store.schema import Layer
 from featx.store.verification import is_as_told

@@ -15,7 +15,7 @@ from featx import shards
 from featx.errors import FeatxError
 from featx.shards import Shard
 from featx.store import comparison, netcdf, schema
-from featx.store.reader import open_features, reading
+from featx.store.opening import open_features, reading
 from featx.store.schema import Layer
 
 

@@ -21,7 +21,7 @@ from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.store import damage, netcdf, schema
 from featx.store.hashing import changed_columns
-from featx.store.reader import open_features
+from featx.store.opening import open_features
 from featx.store.schema import IMAGE_COLUMNS, Layer
 
 
