@@ -195,7 +195,7 @@ def test_planning():
     whole = ["file, MB", "memory, MB", "memory with decoding, MB", "seconds"]
     assert [cells[1] for cells in rows] == layers + whole
     for _, _, plan, then, ratio in rows:
-        told, found = float(plan.split()[0]), float(then)
+        told, found = (float(said.split()[0].replace(",", "")) for said in (plan, then))
         if found > 1:  # two decimals are told
             assert float(ratio) == pytest.approx(told / found, rel=0.02)
 
