@@ -1,5 +1,6 @@
 """featx run as a user runs it, and the scripts that it would submit."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,13 +8,14 @@ import sys
 FEATX = (sys.executable, "-m", "cli.main")
 
 
-def featx(*words, code=0, program=FEATX):
-    """Run a command to its end, which must have the status `code`."""
+def featx(*words, code=0, program=FEATX, **variables):
+    """Run a command, with more variables, to its end, which must have the status `code`."""
     done = subprocess.run(
         [str(word) for word in (*program, *words)],
         capture_output=True,
         text=True,
         timeout=900,
+        env=os.environ | variables,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
