@@ -15,7 +15,7 @@ help:
 	@echo "make test-oldest  the tests with the oldest releases that featx takes, in .venv-oldest"
 	@echo "make torture  kills, broken disks, damaged files, hostile input: many rounds, hours"
 	@echo "make bench   what is fast, against what: an hour, on a machine that does nothing else"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, bandit and pip-audit"
 	@echo "make format  ruff format"
 	@echo "make clean   remove .venv and caches"
 
@@ -54,6 +54,8 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive featx regress cli experiments
+	$(BIN)/python -m tests.audit
 
 format: $(STAMP)
 	$(BIN)/ruff format .

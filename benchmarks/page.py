@@ -54,6 +54,12 @@ PARTS = (
         "--network onet --images 4 --turns 1",
     ),
     Part(
+        "Extraction, where its time goes",
+        "extraction",
+        "--network vgg16 --network mobilefacenet --precision fp32 --turns 1 --profile",
+        "--network onet --images 4 --turns 1 --profile",
+    ),
+    Part(
         "Extraction, against thingsvision",
         "thingsvision_peer",
         "--case resnet50:gap --case resnet50:gap+flattened --case vgg16:flattened+embedding "

@@ -175,7 +175,7 @@ def _shorten_sockets() -> None:
     """
     if len(os.fsencode(tempfile.gettempdir())) <= 107 - 32:
         return
-    former, tempfile.tempdir = tempfile.tempdir, "/tmp"
+    former, tempfile.tempdir = tempfile.tempdir, "/tmp"  # mkdtemp makes a folder in it  # nosec B108
     try:
         multiprocessing.util.get_temp_dir()  # made once; processes that are started take it over
     except OSError as error:

@@ -62,7 +62,7 @@ def parse_value(text: str) -> Any:
     yaml.YAMLError
         If it is malformed.
     """
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader  # nosec B506
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:

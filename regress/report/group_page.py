@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -60,13 +59,13 @@ def write_group_report(comparison: GroupComparison, folder: Path, title: str | N
         told = f"Confusion matrix of {name}; confusion.csv has the numbers."
         svg = inline_svg(confusion_figure(comparison, k), f"confusion-{k}", told)
         data = confusion_cells(comparison, k)
-        panels.append({"name": name, "svg": Markup(svg), "data": data})
+        panels.append({"name": name, "svg": svg, "data": data})
         if has_histogram(run):
             save(histogram_figure(comparison, k), folder / "figures" / f"gender_histogram_{k + 1}")
             told = f"Histogram of the probabilities of {name}; histogram.csv has the numbers."
             svg = inline_svg(histogram_figure(comparison, k), f"histogram-{k}", told)
             data = pd.DataFrame(histogram_rows(run))
-            histograms.append({"name": name, "svg": Markup(svg), "data": data})
+            histograms.append({"name": name, "svg": svg, "data": data})
     reliability = _reliability(comparison, folder)
     conditions = passport(comparison.runs)
     page = folder / "report.html"
@@ -115,9 +114,7 @@ def _reliability(comparison: GroupComparison, folder: Path) -> list[dict[str, An
             "has the numbers."
         )
         svg = inline_svg(confidence_figure(own), f"confidence-{k}", told)
-        panels.append(
-            {"name": name, "svg": Markup(svg), "error": error, "number": k + 1, "data": own}
-        )
+        panels.append({"name": name, "svg": svg, "error": error, "number": k + 1, "data": own})
     return panels
 
 

@@ -127,7 +127,8 @@ def environment() -> jinja2.Environment:
     found.filters["breakable"] = breakable
     found.filters["csv_uri"] = csv_uri
     # no script but this one runs, not even one in a name that got through unescaped
-    found.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")
+    ours = Markup(script)  # nosec B704
+    found.globals.update(script=ours, script_hash=f"sha256-{digest}")
     return found
 
 
@@ -252,7 +253,7 @@ def _panels(comparison: Comparison) -> list[dict[str, Any]]:
         )
         svg = inline_svg(figures.scatter_panel(comparison, k), f"panel-{k}", text)
         data = figure_data.scatter_points(comparison, k)[0]
-        panels.append({"name": name, "mae": number(row["mae"]), "svg": Markup(svg), "data": data})
+        panels.append({"name": name, "mae": number(row["mae"]), "svg": svg, "data": data})
     return panels
 
 

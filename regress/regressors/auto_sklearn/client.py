@@ -57,7 +57,8 @@ def _temporary() -> Path:
     if scratch and not (told and Path(told).is_dir()) and Path(scratch).is_dir():
         parent = Path(scratch)
     too_long = len(os.fsencode(parent)) > _LONGEST_TEMPORARY
-    return Path("/tmp") if too_long and Path("/tmp").is_dir() else parent
+    short = Path("/tmp")  # mkdtemp makes a folder in it  # nosec B108
+    return short if too_long and short.is_dir() else parent
 
 
 def _remove_leftovers(parent: Path) -> None:
