@@ -32,7 +32,7 @@ def test_it_is_read_as_then(path, tmp_path):
     export(path, tmp_path / "now.csv")
     assert (tmp_path / "now.csv").read_text() == path.with_suffix(".csv").read_text()
     assert verify(path) == []
-    assert path.stem.replace("-", "s/") in describe(summarize(path))
+    assert path.stem.replace("format-", "featx-features/") in describe(summarize(path))
     then = pd.read_csv(path.with_suffix(".csv"))
     with FeaturesFile(path) as features:
         assert list(features.images["image"]) == list(then["image"])
