@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from functools import cache
 from typing import Any
 
 from featx.errors import FeatxError
@@ -37,11 +36,7 @@ def calls_at_once() -> int:
     return _AT_ONCE.get()
 
 
-def _capped(
-    function: Callable[..., Any], threads: int | None, jobs: int, caller: int, *args: Any
-) -> Any:
-    if os.getppid() == caller:  # a process of this machine's pool, not the caller or another engine
-        _end_with(caller)
+def _capped(function: Callable[..., Any], threads: int | None, jobs: int, *args: Any) -> Any:
     token = _AT_ONCE.set(jobs)
     try:
         if threads is None:
@@ -54,12 +49,12 @@ def _capped(
         _AT_ONCE.reset(token)
 
 
-@cache
 def _end_with(parent: int) -> None:
     """End this process soon after its parent, which a SIGKILL keeps from ending it.
 
     Workers would otherwise go on with their tasks, for hours where these train networks, while a
-    resumed run does the same work beside them.
+    resumed run does the same work beside them. They ask from their start on, which takes seconds
+    where much is imported, and in which the parent may be killed as well.
     """
 
     def watch() -> None:
@@ -95,12 +90,16 @@ def run(
     """
     from joblib import Parallel, delayed
     from joblib.externals.loky import BrokenProcessPool
+    from joblib.parallel import LokyBackend, get_active_backend
 
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
-    calls = (delayed(_capped)(function, threads, jobs, os.getpid(), *task) for task in tasks)
+    calls = (delayed(_capped)(function, threads, jobs, *task) for task in tasks)
+    options: dict[str, Any] = {"return_as": "generator_unordered", "max_nbytes": "1M"}
+    if isinstance(get_active_backend()[0], LokyBackend):  # processes of our own
+        options |= {"initializer": _end_with, "initargs": (os.getpid(),)}
     try:
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(calls)
+        yield from Parallel(n_jobs=jobs, **options)(calls)
     except BrokenProcessPool as error:
         raise FeatxError(
             f"one of {jobs} processes was killed, most likely for want of memory; use fewer "
