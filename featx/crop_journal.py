@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -161,7 +162,7 @@ class CropJournal:
     ) -> None:
         """Close the journal; the file is removed where all went well, for the table has it all."""
         assert self._stream is not None
-        self._stream.close()
+        close(self._stream)
         if kind is None:
             self.path.unlink(missing_ok=True)
 
@@ -192,3 +193,9 @@ def lock(stream: IO[bytes], folder: Path) -> None:
 def _record(row: Mapping[Any, Any]) -> dict[str, Any]:
     found = {name: row[name] for name in NUMERIC if name != "age" and pd.notna(row[name])}
     return {"status": row["status"], "reason": own_reason(row["reason"]), **found}
+
+
+def close(stream: IO[bytes]) -> None:
+    """Close a journal; a line that could not be written, which was told then, is not told again."""
+    with contextlib.suppress(OSError):  # the buffer is flushed once more
+        stream.close()

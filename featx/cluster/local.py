@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -92,6 +93,8 @@ def run(
     from joblib.externals.loky import BrokenProcessPool
     from joblib.parallel import LokyBackend, get_active_backend
 
+    # what stopped the run is told; that tasks in hand went with it helps nobody
+    warnings.filterwarnings("ignore", message=r"\d+ tasks which were still being processed")
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
     calls = (delayed(_capped)(function, threads, jobs, *task) for task in tasks)

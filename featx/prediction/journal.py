@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from featx import __version__
 from featx.atomic import write_json
-from featx.crop_journal import lock
+from featx.crop_journal import close, lock
 from featx.errors import FeatxError
 
 #: What each command's records end in.
@@ -179,7 +179,7 @@ class PredictionJournal:
     ) -> None:
         """Close the journal; its file goes where all went well, for the results have it all."""
         assert self._stream is not None
-        self._stream.close()
+        close(self._stream)
         if kind is None:
             self._path.unlink(missing_ok=True)
 

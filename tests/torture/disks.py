@@ -101,8 +101,8 @@ def disks(
 ) -> Outcome:
     """Let writes of a verb fail: all of them where there are no more than `rounds`, else some."""
     outcome = Outcome(f"disk under {usual.verb.name}")
-    _, status, writes = attempt(usual, library, folder / "count", FAULTS[0], 0)
-    assert status == 0, "it must succeed where nothing fails"
+    command, status, writes = attempt(usual, library, folder / "count", FAULTS[0], 0)
+    assert status == 0, f"it must succeed where nothing fails:\n{command.text}"
     draw = random.Random(f"{seed} {usual.verb.name}")
     cases = [(fault, at) for fault in FAULTS for at in range(1, writes + 1)]
     cases = cases if len(cases) <= rounds else draw.sample(cases, rounds)

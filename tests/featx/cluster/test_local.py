@@ -85,20 +85,20 @@ def test_processes_end_with_a_killed_parent(tmp_path):
 
 def test_processes_end_where_the_parent_is_killed_before_their_first_task(tmp_path):
     code = (
-        "import os, signal\nfrom featx.cluster import local\n"
+        "import os, pathlib, signal\nfrom featx.cluster import local\n"
         "from joblib.externals.loky.process_executor import ProcessPoolExecutor as Pool\n"
         "submit = Pool.submit\n"
         "def killed(self, *args, **kwargs):\n"
         "    future = submit(self, *args, **kwargs)  # starts the processes\n"
-        "    print(*self._processes, flush=True)\n"
+        "    told = ' '.join(map(str, self._processes))\n"
+        f"    pathlib.Path({str(tmp_path / 'pids')!r}).write_text(told)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "Pool.submit = killed\n"
         "from time import sleep\n"
         "list(local.run(sleep, [(60,), (60,)], 2))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3],
-                          stdout=subprocess.PIPE, text=True, check=False)  # fmt: skip
-    workers = [int(word) for word in done.stdout.split()]
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False)
+    workers = [int(word) for word in (tmp_path / "pids").read_text().split()]
     assert len(workers) == 2
     wait_until(lambda: not any(alive(worker) for worker in workers), seconds=30)
 
