@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -33,6 +34,8 @@ def publish(partial: Path, final: Path) -> None:
 def writing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes that name only if the block succeeds.
 
+    The first that this process writes into a folder also removes what killed ones left there.
+
     Raises
     ------
     FeatxError
@@ -42,6 +45,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path.parent.absolute())
         prefix = f".{path.name}.{owner()}."
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
         os.close(handle)
@@ -95,7 +99,14 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(".*.partial"):
         found = re.search(r"\.([0-9a-f]{8}-\d+)\.[^.]*\.partial$", leftover.name)
         if found and is_abandoned(found[1]):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else's
+                leftover.unlink()
+
+
+@functools.cache
+def _tidy(folder: Path) -> None:
+    """Remove leftovers from a folder, once in the life of this process: it may hold many files."""
+    remove_leftovers(folder)
 
 
 def _runs(process: int) -> bool:

@@ -71,3 +71,16 @@ def test_colleagues_may_read_what_a_writer_put_in_place_of_the_temporary(tmp_pat
     plain = tmp_path / "plain"
     plain.touch()
     assert (tmp_path / "network").stat().st_mode == plain.stat().st_mode
+
+
+def test_the_first_file_that_is_written_into_a_folder_removes_what_a_killed_process_left(tmp_path):
+    code = (
+        "import os, sys\nfrom featx.atomic import writing\n"
+        "with writing(sys.argv[1]):\n    os._exit(1)\n"
+    )
+    other = tmp_path / "figures" / "other.png"
+    subprocess.run([sys.executable, "-c", code, other], check=False)
+    (left,) = other.parent.iterdir()
+    assert left.name.endswith(".partial")
+    write_text(other.parent / "one.svg", "one")
+    assert [path.name for path in other.parent.iterdir()] == ["one.svg"]
