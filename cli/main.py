@@ -131,10 +131,18 @@ def _run(arguments: list[str]) -> int:
         if verbose:
             traceback.print_exc()
         hint = "" if verbose else "; -v shows where"
-        told = _missing_extra(error) or f"unexpected {type(error).__name__}: {error}{hint}"
+        told = _missing_extra(error) or _of_a_file(error)
+        told = told or f"unexpected {type(error).__name__}: {error}{hint}"
         click.echo(f"featx: {told}", err=True)
         return 1
     return int(status) if isinstance(status, int) else 0
+
+
+def _of_a_file(error: Exception) -> str | None:
+    """Name the file that the system would not read or write."""
+    if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
+        return None
+    return f"error: {os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def _missing_extra(error: Exception) -> str | None:

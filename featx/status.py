@@ -151,7 +151,7 @@ def training(folder: Path, names: Iterable[str]) -> Training | None:
     """
     names = set(names)
     try:
-        if "stage.json" in names:  # written last
+        if {"stage.json", "network.safetensors"} <= names:  # the latter is written last
             told = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
             return Training(folder, True, int(told["provenance"]["epochs"]))
         if "history.csv" in names:

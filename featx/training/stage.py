@@ -157,8 +157,9 @@ def run_stage(
                 journal.finish(training.history)
                 told = _description(plan, parent, heads, key, training.history, processes.count)
                 state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
-                write_checkpoint(result, state, told, _trained_on(plan, parent))
                 write_json(folder / "stage.json", told)
+                # last, for by it a stage is known to be finished
+                write_checkpoint(result, state, told, _trained_on(plan, parent))
                 (folder / STATE).unlink(missing_ok=True)
             processes.wait()
     finally:
@@ -243,6 +244,8 @@ def _finished(
             f"{result} was made with other settings, weights or images; give another -o, or "
             "delete its folder to make it again"
         )
+    if processes.first:
+        state.unlink(missing_ok=True)  # of a run that was killed just before it did so
     return network
 
 

@@ -218,6 +218,7 @@ def test_stages(tmp_path):
     done = {"provenance": {"epochs": 3}}
     for name in ("1-faces", "folds/001", "folds/002"):
         write_json(tmp_path / "tuned" / name / "stage.json", done)
+        (tmp_path / "tuned" / name / "network.safetensors").touch()
     (tmp_path / "tuned" / "2-target").mkdir()
     (tmp_path / "tuned" / "2-target" / "history.csv").write_text("epoch,train_loss\n1,2.5\n2,1.5\n")
     (tmp_path / "tuned" / "folds" / "003").mkdir()
