@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -38,7 +41,8 @@ def call_fresh(
     fresh = multiprocessing.get_context("spawn")
     receiving, sending = fresh.Pipe(duplex=False)
     usual = multiprocessing.get_start_method(allow_none=True)
-    process = fresh.Process(target=_answer, args=(sending, usual, function, arguments))
+    caller = os.getpid()
+    process = fresh.Process(target=_answer, args=(sending, usual, caller, function, arguments))
     process.start()
     sending.close()
     try:
@@ -58,8 +62,13 @@ def call_fresh(
 
 
 def _answer(
-    sending: Connection, usual: str | None, function: Callable[..., Any], arguments: tuple[Any, ...]
+    sending: Connection,
+    usual: str | None,
+    caller: int,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
 ) -> None:
+    _end_with(caller)
     # else processes that this one starts, as those that decode, would begin anew as this one did
     multiprocessing.set_start_method(usual, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is told of Ctrl-C, and ends this one
@@ -68,3 +77,14 @@ def _answer(
     except Exception as error:
         answer = False, error
     sending.send(answer)
+
+
+def _end_with(caller: int) -> None:
+    """Let the kernel end this process with its caller, whatever it is caught in.
+
+    A thread that looks after the caller would not do: a C library may loop and let no thread run.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, prctl(2)
+        if os.getppid() != caller:  # it had ended before
+            os._exit(1)

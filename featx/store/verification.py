@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from featx.cluster.fresh import call_fresh
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.store import damage, netcdf, schema
@@ -47,12 +45,26 @@ def verify(path: str | Path) -> list[str]:
 
 
 def verify_apart(path: str | Path) -> list[str]:
-    """Do as `verify` in a process of its own: HDF5 may end the one that opens a damaged file."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(verify, path).result()
-        except BrokenProcessPool:
-            return [f"{path} is damaged so that HDF5 breaks off; extract it again"]
+    """Do as `verify` in a process of its own: HDF5 may end the one that opens a damaged file.
+
+    Or keep it for ever, going round among the file's structures.
+    """
+    broken = f"{path} is damaged so that HDF5 breaks off; extract it again"
+    try:
+        found: list[str] = call_fresh(verify, path, killed=broken, limit=_patience(path))
+    except TimeoutError:
+        return [f"{path} is damaged so that HDF5 comes to no end; extract it again"]
+    except FeatxError as error:
+        return [str(error)]
+    return found
+
+
+def _patience(path: str | Path) -> float:
+    """Return seconds in which a file, however compressed, is surely read from the slowest disk."""
+    try:
+        return 60 + Path(path).stat().st_size / 1e6
+    except OSError:
+        return 60
 
 
 def _findings(file: h5py.File) -> Iterator[str]:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -190,9 +192,25 @@ def test_damage_anywhere_is_told_in_lines(write: Write, at: int) -> None:
         assert "\n" not in finding
 
 
-def test_a_process_that_hdf5_ends_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(verification, "verify", os._exit)
-    assert verify_apart(3) == ["3 is damaged so that HDF5 breaks off; extract it again"]  # type: ignore[arg-type]
+def broken_off(path: Path) -> None:
+    os._exit(11)
+
+
+def endless(path: Path) -> None:
+    time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("verify", "told"), [(broken_off, "HDF5 breaks off"), (endless, "HDF5 comes to no end")]
+)
+def test_what_hdf5_ends_or_keeps_for_ever_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verify: Any, told: str
+) -> None:
+    path = tmp_path / "f.h5"
+    path.touch()
+    monkeypatch.setattr(verification, "verify", verify)
+    monkeypatch.setattr(verification, "_patience", lambda path: 5.0)
+    assert verify_apart(path) == [f"{path} is damaged so that {told}; extract it again"]
 
 
 def test_command(write: Write, tmp_path: Path) -> None:
