@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import math
+import os
 import platform
 import re
 import unicodedata
@@ -22,6 +23,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 import featx
 from featx.archives import open_binary
 from featx.atomic import remove_leftovers, write_json
+from featx.cluster.local import end_with
 from featx.crop_journal import CropJournal
 from featx.duplicates import conflicting, mark_duplicates
 from featx.errors import FeatxError
@@ -212,7 +214,12 @@ def _crop_all(
         return
     # One thread in each process, here as above: the number of threads can change the last bits.
     with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        parallel = joblib.Parallel(
+            return_as="generator_unordered",
+            batch_size=1,
+            initializer=end_with,
+            initargs=(os.getpid(),),
+        )
     try:
         yield from parallel(joblib.delayed(_crop_task)(task, settings, device) for task in tasks)
     except TerminatedWorkerError as error:

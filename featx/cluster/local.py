@@ -50,7 +50,7 @@ def _capped(function: Callable[..., Any], threads: int | None, jobs: int, *args:
         _AT_ONCE.reset(token)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this process soon after its parent, which a SIGKILL keeps from ending it.
 
     Workers would otherwise go on with their tasks, for hours where these train networks, while a
@@ -100,7 +100,7 @@ def run(
     calls = (delayed(_capped)(function, threads, jobs, *task) for task in tasks)
     options: dict[str, Any] = {"return_as": "generator_unordered", "max_nbytes": "1M"}
     if isinstance(get_active_backend()[0], LokyBackend):  # processes of our own
-        options |= {"initializer": _end_with, "initargs": (os.getpid(),)}
+        options |= {"initializer": end_with, "initargs": (os.getpid(),)}
     try:
         yield from Parallel(n_jobs=jobs, **options)(calls)
     except BrokenProcessPool as error:
