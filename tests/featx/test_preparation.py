@@ -22,7 +22,9 @@ from featx.errors import FeatxError
 from featx.faces import create_detector
 from featx.faces.alignment import reference, similarity
 from featx.manifest import LANDMARKS, new_table, read_table
+from featx.memory import family
 from featx.preparation import CropSettings, crop_names, prepare
+from tests.featx.cluster.test_local import alive, wait_until
 
 WHOLE = CropSettings(detector="none")
 PERSON = random_identity(np.random.default_rng(3))
@@ -392,3 +394,22 @@ def test_real_faces_are_aligned(tmp_path):
     assert len(distances) >= len(first) - 2
     assert np.abs(np.mean(distances, axis=(0, 1))).max() < 2
     assert np.median(np.linalg.norm(distances, axis=2)) < 2.5
+
+
+def test_its_processes_end_where_it_is_killed_as_they_start(tmp_path):
+    pictures(tmp_path / "in", 20)
+    words = ["prepare", "folder", tmp_path / "in", "--jobs", "2"]
+    command = [sys.executable, "-m", "cli.main", *words, "-o", tmp_path / "out"]
+    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def workers():
+        commands = {each: Path(f"/proc/{each}/cmdline") for each in family(killed.pid)[1:]}
+        return [each for each, told in commands.items() if b"LokyProcess" in told.read_bytes()]
+
+    try:
+        wait_until(lambda: len(workers()) == 2)
+        found = workers()
+    finally:
+        killed.kill()
+        killed.wait()
+    wait_until(lambda: not any(map(alive, found)))

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from featx.errors import FeatxError
+from featx.training import stage
 from featx.training.cascade import run_cascade, start_network
 from featx.training.cascade_file import read_cascade
 from featx.training.loop import StageTraining
@@ -154,3 +155,26 @@ def test_a_full_disk_leaves_the_former_state(made, monkeypatch):
     kept = state.load_state(made / "out" / "1-target" / "state.pt", ALONE)
     assert (kept["epoch"], kept["step"]) == (0, 1)
     assert equal(train(made, made / "whole"), train(made, made / "out", resume=True))
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_stopped_beside_the_writing_of_its_result_a_stage_has_all_its_files(
+    made, monkeypatch, written
+):
+    write = stage.write_checkpoint
+
+    def stopped(*arguments):
+        if written:
+            write(*arguments)
+        raise Stopped
+
+    monkeypatch.setattr(stage, "write_checkpoint", stopped)
+    with pytest.raises(Stopped):
+        train(made, made / "stopped", save_every=0)
+    monkeypatch.setattr(stage, "write_checkpoint", write)
+    assert equal(train(made, made / "whole"), train(made, made / "stopped", resume=True))
+    files = [
+        {path.name for path in (made / name / "1-target").iterdir()}
+        for name in ("whole", "stopped")
+    ]
+    assert files[0] == files[1] >= {"stage.json", "network.safetensors", "history.csv"}
