@@ -28,22 +28,27 @@ def made_images(seed):
     return X.astype(np.float32), rng.integers(0, 70, SUBJECTS)[subject].astype(float), subject
 
 
-@pytest.fixture(scope="module")
-def features(tmp_path_factory):
-    path = tmp_path_factory.mktemp("canary") / "features.h5"
-    X, y, subject = made_images(0)
+def write_people(path, X, y, subject, folds):
+    """Write units of images, whose subjects are numbers, into `folds` official folds; the names."""
     rows = {
         "image": [f"image{row:03d}" for row in range(len(y))],
         "path": [f"image{row:03d}.png" for row in range(len(y))],
         "subject": [f"{each:03d}" for each in subject],
-        "fold": [str(each % 5) for each in subject],
+        "fold": [str(each % folds) for each in subject],
         "age": y,
         "sha256": [f"{row:064x}" for row in range(len(y))],
     }
-    table = new_table(pd.DataFrame(rows))
-    with FeaturesWriter(path, table, [Layer("gap", UNITS, (UNITS,))], {"backbone": "none"}) as out:
+    table, units = new_table(pd.DataFrame(rows)), X.shape[1]
+    with FeaturesWriter(path, table, [Layer("gap", units, (units,))], {"backbone": "none"}) as out:
         out.append({"gap": X}, status=list(table["status"]), reason=list(table["reason"]))
         out.finish()
+    return rows["image"]
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    path = tmp_path_factory.mktemp("canary") / "features.h5"
+    write_people(path, *made_images(0), folds=5)
     return path
 
 

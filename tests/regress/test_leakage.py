@@ -9,17 +9,15 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featx.manifest import new_table
-from featx.store import FeaturesWriter, Layer
 from regress.evaluate import evaluate
 from regress.methods import plan_methods
 from regress.predictions import read_run
 from regress.regressors import list_regressors
+from tests.regress.test_canary import write_people
 
 SUBJECTS, EACH, UNITS = 9, 3, 6
 #: auto-sklearn's process never gets the test rows; expected-value has nothing to fit.
@@ -29,27 +27,15 @@ REGRESSORS = sorted(set(list_regressors()) - {"auto-sklearn", "expected-value"})
 def predictions(X, y, protocol, regressor):
     """Return each image's predicted age, and which rows each fold tests."""
     subject = np.repeat(np.arange(SUBJECTS), EACH)
-    rows = {
-        "image": [f"image{row:03d}" for row in range(len(y))],
-        "path": [f"image{row:03d}.png" for row in range(len(y))],
-        "subject": [f"{each:03d}" for each in subject],
-        "fold": [str(each % 4) for each in subject],
-        "age": y,
-        "sha256": [f"{row:064x}" for row in range(len(y))],
-    }
-    table = new_table(pd.DataFrame(rows))
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "features.h5"
-        layer = Layer("gap", UNITS, (UNITS,))
-        with FeaturesWriter(path, table, [layer], {"backbone": "none"}) as out:
-            out.append({"gap": X}, status=list(table["status"]), reason=list(table["reason"]))
-            out.finish()
+        names = write_people(path, X, y, subject, folds=4)
         (method,) = plan_methods(
             path, Path(name) / "runs", layers=["gap"], regressors=[regressor], protocol=protocol
         )
         assert not evaluate(method, jobs=1)["folds"]["missing"]
         predicted = read_run(method.folder).predictions.set_index("image")["predicted_age"]
-        return predicted.reindex(rows["image"]).to_numpy(), [fold.test for fold in method.folds]
+        return predicted.reindex(names).to_numpy(), [fold.test for fold in method.folds]
 
 
 @pytest.mark.parametrize("regressor", REGRESSORS)
