@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -155,6 +157,19 @@ class Asked:
             raise
         click.echo(f"ended: {submissions.tally(ended)}", err=True)
         return ended
+
+
+@contextmanager
+def as_a_task() -> Iterator[None]:
+    """Build no environment meanwhile, here or in processes begun here: a whole array would."""
+    name = "FEATX_AUTOSKLEARN_BUILD"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "never")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def end_part(part: str, failed: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import completion
-from cli.cluster import Asked, cluster_options, end_part, program, tell_scripts
+from cli.cluster import Asked, as_a_task, cluster_options, end_part, program, tell_scripts
 from cli.options import Duration, examples, long_work
 
 if TYPE_CHECKING:
@@ -183,8 +182,9 @@ def _compute_part(
     from experiments.running import run_part
     from featx.cluster import Part
 
-    os.environ.setdefault("FEATX_AUTOSKLEARN_BUILD", "never")  # not by every task of an array
-    end_part(part, run_part(settled, settings, rows, Part.read(part)))
+    with as_a_task():
+        failed = run_part(settled, settings, rows, Part.read(part))
+    end_part(part, failed)
 
 
 def _on_cluster(

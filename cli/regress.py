@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import completion
-from cli.cluster import Asked, cluster_options, end_part, tell_scripts
+from cli.cluster import Asked, as_a_task, cluster_options, end_part, tell_scripts
 from cli.options import Duration, examples, long_work
 
 if TYPE_CHECKING:
@@ -193,8 +192,9 @@ def _compute_part(methods: list[Method], part: str, jobs: int) -> None:
     from featx.cluster import Part
     from regress.evaluate import evaluate_part
 
-    os.environ.setdefault("FEATX_AUTOSKLEARN_BUILD", "never")  # not by every task of an array
-    end_part(part, evaluate_part(methods, Part.read(part), jobs=jobs))
+    with as_a_task():
+        failed = evaluate_part(methods, Part.read(part), jobs=jobs)
+    end_part(part, failed)
 
 
 def _build_environment(methods: list[Method]) -> None:

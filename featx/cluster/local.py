@@ -21,10 +21,12 @@ _AT_ONCE: ContextVar[int] = ContextVar("calls at once", default=1)
 
 
 def available_cores() -> int:
-    """Return the processor cores that this process may use (affinity and Slurm respected)."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """Return the processor cores that this process may use (affinity, quota and Slurm's)."""
+    from joblib import cpu_count
+
+    allowed = int(cpu_count())
     slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return max(1, min(allowed or 1, int(slurm) if slurm.isdigit() else allowed or 1))
+    return max(1, min(allowed, int(slurm) if slurm.isdigit() else allowed))
 
 
 def resolve_jobs(jobs: int) -> int:
@@ -100,6 +102,8 @@ def run(
     calls = (delayed(_capped)(function, threads, jobs, *task) for task in tasks)
     options: dict[str, Any] = {"return_as": "generator_unordered", "max_nbytes": "1M"}
     if isinstance(get_active_backend()[0], LokyBackend):  # processes of our own
+        # libraries that a task imports ask the environment for their threads, once
+        options["backend"] = LokyBackend(inner_max_num_threads=threads)
         options |= {"initializer": end_with, "initargs": (os.getpid(),)}
     try:
         yield from Parallel(n_jobs=jobs, **options)(calls)

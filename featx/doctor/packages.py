@@ -16,7 +16,7 @@ CORE: dict[str, str] = {
     "click": "8.1",
     "h5py": "3.10",
     "jinja2": "3.1",
-    "joblib": "1.4",
+    "joblib": "1.5",
     "matplotlib": "3.8",
     "numpy": "1.26",
     "pandas": "2.2",

@@ -1,11 +1,13 @@
+import os
 import shlex
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from cli.cluster import again, cluster_options
+from cli.cluster import again, as_a_task, cluster_options
 from cli.options import Duration, long_work
+from regress.regressors.auto_sklearn import environment
 
 
 @pytest.fixture
@@ -49,3 +51,16 @@ def test_what_was_given_is_written_again_and_nothing_else(told):
 def test_where_it_runs_is_left_out(told):
     here = ["--cluster", "slurm", "--profile", "p", "--slurm", "cpus=2", "--no-wait", "--resume"]
     assert told("a", *here, "--dry-run", "-v", "--jobs", "2") == ["work", "a", "--part", "$TASK/9"]
+
+
+@pytest.mark.parametrize("before", [None, "never"])
+def test_a_task_builds_nothing_and_leaves_the_environment_as_it_was(monkeypatch, before):
+    """A command's part is run in a process that lives on, too: a notebook, these tests."""
+    name = environment.BUILD_VARIABLE
+    monkeypatch.delenv(name, raising=False)
+    if before:
+        monkeypatch.setenv(name, before)
+    with pytest.raises(KeyError, match="ended"), as_a_task():
+        assert os.environ[name] == "never"
+        raise KeyError("ended")
+    assert os.environ.get(name) == before

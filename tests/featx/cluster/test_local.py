@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from featx.cluster import available_cores, resolve_jobs, run
+from featx.cluster import available_cores, local, resolve_jobs, run
 from featx.cluster.local import calls_at_once
 from featx.errors import FeatxError
 
@@ -32,6 +32,19 @@ def test_parallel_tasks_share_the_cores():
     found = list(run(threads_and_process, ((n,) for n in range(4)), jobs=2))
     assert all(threads <= max(1, available_cores() // 2) for threads, _, _ in found)
     assert os.getpid() not in {process for _, process, _ in found}
+
+
+def threads_of_a_library_imported_late(number):
+    import torch
+
+    return torch.get_num_threads()
+
+
+def test_also_of_what_a_task_imports_whatever_the_environment_says(monkeypatch):
+    monkeypatch.setattr(local, "available_cores", lambda: 2)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")
+    assert set(run(threads_of_a_library_imported_late, ((n,) for n in range(4)), jobs=2)) == {1}
 
 
 def at_once(number):

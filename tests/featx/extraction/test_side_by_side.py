@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from featx import extraction, shards
-from featx.cluster import available_cores
+from featx.cluster import local
 from featx.errors import FeatxError
 from featx.extraction.engine import Engine
 from featx.extraction.side_by_side import extract_side_by_side, share
@@ -43,6 +43,14 @@ def extract(table, out, **options):
 
 def side_by_side(table, out, **options):
     return extract_side_by_side(table, out, **USUAL | {"jobs": 2} | options)
+
+
+@pytest.fixture
+def of_one_thread(monkeypatch):
+    """A thread in this process, and in each of two beside it: sums are rounded alike."""
+    monkeypatch.setattr(local, "available_cores", lambda: 2)
+    with threadpool_limits(1):
+        yield
 
 
 def undated(path):
@@ -121,9 +129,9 @@ def test_any_cut_and_any_batch_size(settled, n, size, data):
         assert undated(folder / "f.h5") == undated(folder / "single.h5")
 
 
+@pytest.mark.usefixtures("of_one_thread")
 def test_side_by_side_equals_one_process(table, tmp_path):
-    with threadpool_limits(max(1, available_cores() // 2)):
-        one = extract(table, tmp_path / "single.h5", batch_size=4)
+    one = extract(table, tmp_path / "single.h5", batch_size=4)
     done = side_by_side(table, tmp_path / "f.h5", batch_size=4, progress=True, workers=1)
     assert undated(tmp_path / "f.h5") == undated(tmp_path / "single.h5")
     assert done.path == tmp_path / "f.h5"
@@ -157,12 +165,12 @@ def interrupted(table, out, monkeypatch, **options):
             extract(table, out, **options)
 
 
+@pytest.mark.usefixtures("of_one_thread")
 def test_side_by_side_goes_on_with_shards_that_are_there(table, tmp_path, monkeypatch):
     out = tmp_path / "f.h5"
-    with threadpool_limits(max(1, available_cores() // 2)):
-        extract(table, tmp_path / "single.h5", batch_size=4)
-        extract(table, out, batch_size=4, shard="1/2")
-        interrupted(table, out, monkeypatch, batch_size=4, shard="2/2")
+    extract(table, tmp_path / "single.h5", batch_size=4)
+    extract(table, out, batch_size=4, shard="1/2")
+    interrupted(table, out, monkeypatch, batch_size=4, shard="2/2")
     assert sorted(path.name for path in tmp_path.glob("f.*")) == [
         "f.shard-1-of-2.h5",
         "f.shard-2-of-2.h5.partial",
