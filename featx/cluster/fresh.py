@@ -68,7 +68,7 @@ def _answer(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    _end_with(caller)
+    end_with_caller(caller)
     # else processes that this one starts, as those that decode, would begin anew as this one did
     multiprocessing.set_start_method(usual, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is told of Ctrl-C, and ends this one
@@ -79,7 +79,7 @@ def _answer(
     sending.send(answer)
 
 
-def _end_with(caller: int) -> None:
+def end_with_caller(caller: int) -> None:
     """Let the kernel end this process with its caller, whatever it is caught in.
 
     A thread that looks after the caller would not do: a C library may loop and let no thread run.

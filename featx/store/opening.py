@@ -11,6 +11,7 @@ import h5py
 from featx.errors import FeatxError
 from featx.store import schema
 from featx.store.journal import MAGIC
+from featx.store.probing import probe
 
 _REMEDY = "extract it again, take a whole copy, or save what it holds with `featx repair`"
 
@@ -35,7 +36,8 @@ def open_features(path: str | Path) -> h5py.File:
     Raises
     ------
     FeatxError
-        If it is not there, unfinished, truncated, no features file, or of another version.
+        If it is not there, unfinished, truncated, damaged so that HDF5 breaks off or comes to no
+        end, no features file, or of another version.
     """
     path = Path(path)
     if path.suffix == ".partial" and path.exists() and not h5py.is_hdf5(path):
@@ -53,6 +55,7 @@ def open_features(path: str | Path) -> h5py.File:
             )
         raise FeatxError(f"{path} is not there; check the path")
     try:
+        probe(path)
         file = h5py.File(path, "r")
     except OSError as error:
         raise FeatxError(_unreadable(path, error)) from None

@@ -11,6 +11,8 @@ from typing import Any
 
 import h5py
 
+from featx.store.probing import probe
+
 #: In HDF5's superblock of version 0, which the default `libver` writes.
 _SIGNATURE, _END_OFFSET = b"\x89HDF\r\n\x1a\n\x00", 40
 
@@ -34,14 +36,27 @@ def opened(path: Path) -> Iterator[tuple[h5py.File, int | None]]:
         Zeros stand for what is missing.
     int or None
         The bytes that are there, where some are missing.
+
+    Raises
+    ------
+    FeatxError
+        If HDF5 breaks off or comes to no end on it.
     """
     size = path.stat().st_size
     if size >= told_size(path):
+        probe(path)
         with h5py.File(path, "r") as file:
             yield file, None
         return
-    with _Padded(path, told_size(path)) as stream, h5py.File(stream, "r") as file:
+    probe(path, lambda: _padded(path))
+    with _padded(path) as file:
         yield file, size
+
+
+@contextlib.contextmanager
+def _padded(path: Path) -> Iterator[h5py.File]:
+    with _Padded(path, told_size(path)) as stream, h5py.File(stream, "r") as file:
+        yield file
 
 
 class _Padded(io.RawIOBase):

@@ -1,0 +1,112 @@
+"""Whether HDF5 comes through a file's structures, tried first by a process that may be lost."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import resource
+import select
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+
+from featx.cluster.fresh import end_with_caller
+from featx.errors import FeatxError
+
+#: Seconds; structures are read in milliseconds, from a disk that is asleep in a few seconds.
+LIMIT = 60.0
+
+_REMEDY = "extract it again or take a whole copy"
+#: What has come through in this process: device, inode, size, time of change.
+_SOUND: set[tuple[int, ...]] = set()
+
+
+def probe(
+    path: Path, opened: Callable[[], contextlib.AbstractContextManager[h5py.File]] | None = None
+) -> None:
+    """Read a file's structures, but no layer's values, in a fork of this process.
+
+    HDF5 trusts what it reads there: some damage makes it go round for ever, in which no thread
+    runs and no Ctrl-C is heard, or ends the process. A file that has come through is not tried
+    again while it stays the same. Where there is no fork to wait for (not Linux) nothing is tried.
+
+    Parameters
+    ----------
+    path : Path
+        An HDF5 file.
+    opened : callable, optional
+        Opens it, where it is not opened as usual.
+
+    Raises
+    ------
+    FeatxError
+        If HDF5 breaks off or comes to no end. What it refuses with an error is no finding here.
+    """
+    told = path.stat()
+    key = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+    if key in _SOUND or not hasattr(os, "pidfd_open"):
+        return
+    ended = _in_fork(lambda: _walk((opened or (lambda: h5py.File(path, "r")))()))
+    if ended is None:
+        raise FeatxError(f"{path} is damaged so that HDF5 comes to no end; {_REMEDY}")
+    if ended:
+        raise FeatxError(f"{path} is damaged so that HDF5 breaks off; {_REMEDY}")
+    _SOUND.add(key)
+
+
+def _walk(opening: contextlib.AbstractContextManager[h5py.File]) -> None:
+    """Read every group, attribute, dimension and index of chunks, and what is not in chunks."""
+
+    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        dict(item.attrs)
+        if isinstance(item, h5py.Dataset):
+            for dimension in item.dims:
+                dimension.keys()
+            if item.chunks:
+                item.id.chunk_iter(_chunk)
+            else:
+                item[()]
+
+    with opening as file:
+        dict(file.attrs)
+        file.visititems(visit)
+
+
+def _chunk(found: h5py.h5d.StoreInfo) -> None:
+    """Take notice of a chunk; returning None asks for the next one."""
+
+
+def _in_fork(act: Callable[[], None]) -> int | None:
+    """Return the signal that ended a fork of this process, 0 if none did, None if time did."""
+    caller = os.getpid()
+    try:
+        with warnings.catch_warnings():  # that a copied lock may be held: h5py sees to its own
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+    except OSError:  # no memory for a copy: nothing is known
+        return 0
+    if child == 0:
+        try:
+            end_with_caller(caller)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, 1)
+            os.dup2(silence, 2)
+            faulthandler.disable()
+            act()
+        finally:
+            os._exit(0)  # also after what HDF5 refused
+    descriptor = os.pidfd_open(child)
+    try:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        in_time = bool(waiting.poll(LIMIT * 1000))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, 9)
+        _, status = os.waitpid(child, 0)
+        os.close(descriptor)
+    return os.WTERMSIG(status) if in_time and os.WIFSIGNALED(status) else 0 if in_time else None

@@ -1,0 +1,109 @@
+"""Files on which HDF5 breaks off or comes to no end are told of, and nothing hangs or ends."""
+
+import os
+import threading
+import time
+
+import h5py
+import pytest
+
+from featx.errors import FeatxError
+from featx.store import FeaturesFile, probing
+from featx.store.repairing import repair
+
+
+def endless(opening):
+    time.sleep(600)
+
+
+def broken_off(opening):
+    os.abort()
+
+
+def refused(opening):
+    raise OSError("as HDF5 does")
+
+
+@pytest.fixture
+def path(write, monkeypatch):
+    """A file that this process has not read."""
+    path = write(40)
+    monkeypatch.setattr(probing, "_SOUND", set())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("walk", "told"), [(endless, "comes to no end"), (broken_off, "breaks off")]
+)
+def test_no_command_opens_what_hdf5_does_not_come_through(path, monkeypatch, tmp_path, walk, told):
+    monkeypatch.setattr(probing, "_walk", walk)
+    monkeypatch.setattr(probing, "LIMIT", 0.5)
+    wanted = rf"{path} is damaged so that HDF5 {told}; extract it again or take a whole copy"
+    for _ in range(2):
+        with pytest.raises(FeatxError, match=wanted):
+            FeaturesFile(path)
+    with pytest.raises(FeatxError, match=wanted):
+        repair(path, tmp_path / "repaired.h5")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(FeatxError, match=wanted):
+        repair(path, tmp_path / "repaired.h5")
+
+
+def test_what_hdf5_refuses_is_told_by_who_reads_it(path, monkeypatch):
+    monkeypatch.setattr(probing, "_walk", refused)
+    FeaturesFile(path).close()
+
+
+def test_a_file_is_tried_once_while_it_stays_the_same(path, monkeypatch):
+    tried = []
+    in_fork = probing._in_fork
+    monkeypatch.setattr(probing, "_in_fork", lambda act: tried.append(act) or in_fork(act))
+    for _ in range(3):
+        FeaturesFile(path).close()
+    assert len(tried) == 1
+    with h5py.File(path, "a") as file:
+        file.attrs["note"] = "of one's own"
+    FeaturesFile(path).close()
+    assert len(tried) == 2
+
+
+def test_all_structures_are_read(path, monkeypatch):
+    """Every object's attributes, and every chunk that an index names."""
+    with h5py.File(path) as file:
+        inside = set()
+        file.visit(inside.add)
+        chunks = sum(file[name].id.get_num_chunks() for name in inside if file[name].chunks)
+    asked = set()
+    usual = h5py.AttributeManager.keys
+
+    def keys(self):
+        asked.add(h5py.h5i.get_name(self._id).decode().lstrip("/"))
+        return usual(self)
+
+    monkeypatch.setattr(h5py.AttributeManager, "keys", keys)
+    counted = []
+    monkeypatch.setattr(probing, "_chunk", counted.append)
+    probing._walk(h5py.File(path))
+    assert asked >= inside | {""}
+    assert len(counted) == chunks > 1
+
+
+def test_other_threads_with_locks_do_not_stop_it(path):
+    end = threading.Event()
+
+    def read():
+        with h5py.File(other) as file:
+            while not end.is_set():
+                dict(file.attrs)
+
+    other = path.with_name("other.h5")
+    other.write_bytes(path.read_bytes())
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        for _ in range(20):
+            probing._SOUND.clear()
+            probing.probe(path)
+    finally:
+        end.set()
+        thread.join()
