@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ import torch
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.extraction.folding import fold
+from featx.extraction.narrowing import narrow
 from featx.layers import LayerReader, LayerRequest
-from featx.precision import casting
+from featx.precision import PRECISIONS, casting
 from featx.views import Normalise
 from featx.weights import LoadedNetwork
 
@@ -25,7 +27,7 @@ class Engine:
     Parameters
     ----------
     network : LoadedNetwork
-        Its module, or a copy (see `featx.extraction.folding`), is moved to the device.
+        Its module, or a copy (see `folding` and `narrowing`), is moved to the device.
     requests : sequence of LayerRequest
         What to take, probed.
     device : torch.device
@@ -54,10 +56,9 @@ class Engine:
         self._requests = list(requests)
         self._step = batch_size
         self._normalise = Normalise(network.preprocessing, device)
-        module = fold(network.module, {request.module for request in self._requests}).to(
-            device=self._device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        )
+        folded = fold(network.module, {request.module for request in self._requests})
+        module = narrow(folded, PRECISIONS[precision])
+        module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._reader = LayerReader(module, self._requests)
 
     def __call__(self, pixels: torch.Tensor, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -105,7 +106,9 @@ class Engine:
 
     def _forward(self, pixels: torch.Tensor) -> dict[str, np.ndarray]:
         cast = casting(self._device, self._precision)
-        with torch.inference_mode(), exact_arithmetic(), cast:
+        # of the whole process, where several threads compute on the CPU
+        exact = nullcontext() if self._device.type == "cpu" else exact_arithmetic()
+        with torch.inference_mode(), exact, cast:
             images = self._normalise(pixels.permute(0, 3, 1, 2))
             features = self._reader(images)
             if self._mirror:

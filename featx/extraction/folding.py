@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+import torch
 from torch import nn
 from torch.fx import Node, Tracer
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -42,9 +43,9 @@ def fold(network: nn.Module, taps: Collection[str]) -> nn.Module:
         A copy with modules of the same names, or `network` where nothing can be folded.
     """
     pairs = _pairs(network, taps)
-    if not pairs:
+    folded = copied(network) if pairs else None
+    if folded is None:
         return network
-    folded = copy.deepcopy(network)
     for convolution, normalisation in pairs:
         fused = fuse_conv_bn_eval(
             folded.get_submodule(convolution),  # type: ignore[type-var]
@@ -53,6 +54,17 @@ def fold(network: nn.Module, taps: Collection[str]) -> nn.Module:
         folded.set_submodule(convolution, fused)
         folded.set_submodule(normalisation, nn.Identity())
     return folded
+
+
+def copied(network: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Module | None:
+    """Return a copy that shares some tensors; None of a network that cannot be copied.
+
+    Such are those with weights that another tensor makes anew before each pass (`weight_norm`).
+    """
+    try:
+        return copy.deepcopy(network, {id(tensor): tensor for tensor in shared})
+    except RuntimeError:
+        return None
 
 
 def _pairs(network: nn.Module, taps: Collection[str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from featx.cluster import available_cores
 from featx.devices import BATCH_SIZES, resolve_device
 from featx.errors import FeatxError, unknown
 from featx.extraction.precision_choice import choose_precision
+from featx.extraction.streams import count_streams
 from featx.heads import GENDERS
 from featx.layers import LayerReader, LayerRequest, name_of, resolve
 from featx.loading import Crops
@@ -48,8 +49,8 @@ class Plan:
         As the features file describes them.
     device : torch.device
         Where the network will run.
-    batch_size, workers : int
-        Rows at a time; processes that decode.
+    batch_size, workers, streams : int
+        Rows at a time; processes that decode; batches in the network at a time.
     mirror : bool
         Whether features are averaged over each image and its mirror image.
     precision : str
@@ -68,6 +69,7 @@ class Plan:
     device: torch.device
     batch_size: int
     workers: int
+    streams: int
     mirror: bool
     precision: str
     provenance: dict[str, Any]
@@ -201,6 +203,8 @@ def plan(
     with torch.inference_mode():
         blank = torch.zeros(1, 3, *network.preprocessing.input_size)
         requests = LayerReader(network.module, requests).probe(blank)
+    threads = torch.get_num_threads() if where.type == "cpu" else 1
+    streams = count_streams(LayerReader(network.module, requests), blank, threads)
     if precision == "auto":
         usable = (table["status"] == "ok").to_numpy()
         crops = Crops(paths, usable, network.preprocessing)
@@ -215,6 +219,7 @@ def plan(
         device=where,
         batch_size=size,
         workers=_decoders(jobs) if workers is None else workers,
+        streams=streams,
         mirror=mirror,
         precision=precision,
         provenance=provenance(path, network, requests, mirror, precision),

@@ -24,8 +24,9 @@ import numpy as np
 from featx.extraction.engine import Engine
 from featx.extraction.planning import Plan, plan
 from featx.extraction.precision_choice import recorded_precision
+from featx.extraction.streams import in_streams
 from featx.images import MAX_PIXELS
-from featx.loading import Crops, batches
+from featx.loading import Batch, Crops, batches
 from featx.memory import give_back
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
@@ -216,21 +217,13 @@ def fill(
     crops = Crops(settled.paths, settled.usable, settled.network.preprocessing, max_pixels)
     statuses = settled.table["status"].to_numpy()
     reasons = settled.table["reason"].to_numpy()
-    names = settled.table["image"].to_numpy()
-    engine = Engine(
-        settled.network,
-        settled.requests,
-        settled.device,
-        precision=settled.precision,
-        mirror=settled.mirror,
-        batch_size=settled.batch_size,
-    )
     images = 0
     give_back()  # of reading the table; the processes that decode begin as copies of this one
     pin = settled.device.type == "cuda"
     loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=pin)
-    for number, (first, stop, pixels, rows, failures) in enumerate(loaded, start=1):
-        features = engine(pixels, [names[row] for row in rows])
+    passed = in_streams([_stream(settled) for _ in range(settled.streams)], loaded)
+    for number, (batch, features) in enumerate(passed, start=1):
+        first, stop, _, rows, failures = batch
         # without rows of other shards, and those that the run taken up has written already
         wanted = range(max(first, left.start), min(stop, left.stop))
         given = {}
@@ -248,3 +241,22 @@ def fill(
         images += len(rows)
         advance(len(wanted))
     return images
+
+
+def _stream(settled: Plan) -> Callable[[Batch], dict[str, np.ndarray]]:
+    """Return what takes a batch through the network: features by layer, each (k, units)."""
+    names = settled.table["image"].to_numpy()
+    engine = Engine(
+        settled.network,
+        settled.requests,
+        settled.device,
+        precision=settled.precision,
+        mirror=settled.mirror,
+        batch_size=settled.batch_size,
+    )
+
+    def look(batch: Batch) -> dict[str, np.ndarray]:
+        _, _, pixels, rows, _ = batch
+        return engine(pixels, [names[row] for row in rows])
+
+    return look

@@ -11,7 +11,7 @@ import h5py
 from featx.errors import FeatxError
 from featx.store import schema
 from featx.store.journal import MAGIC
-from featx.store.probing import probe
+from featx.store.soundness import check_sound
 
 _REMEDY = "extract it again, take a whole copy, or save what it holds with `featx repair`"
 
@@ -55,7 +55,7 @@ def open_features(path: str | Path) -> h5py.File:
             )
         raise FeatxError(f"{path} is not there; check the path")
     try:
-        probe(path)
+        check_sound(path)
         file = h5py.File(path, "r")
     except OSError as error:
         raise FeatxError(_unreadable(path, error)) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 
-from featx.store.probing import probe
+from featx.store.soundness import check_sound
 
 #: In HDF5's superblock of version 0, which the default `libver` writes.
 _SIGNATURE, _END_OFFSET = b"\x89HDF\r\n\x1a\n\x00", 40
@@ -44,11 +44,11 @@ def opened(path: Path) -> Iterator[tuple[h5py.File, int | None]]:
     """
     size = path.stat().st_size
     if size >= told_size(path):
-        probe(path)
+        check_sound(path)
         with h5py.File(path, "r") as file:
             yield file, None
         return
-    probe(path, lambda: _padded(path))
+    check_sound(path, lambda: _padded(path))
     with _padded(path) as file:
         yield file, size
 

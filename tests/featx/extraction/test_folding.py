@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
+from torch.nn.utils import weight_norm
 
 from featx.extraction.engine import Engine
 from featx.extraction.folding import fold
@@ -74,6 +75,12 @@ def test_layers_are_what_they_are_without_folding(layer):
         wanted = reader((pixels.permute(0, 3, 1, 2).float() - mean) / std)
     for name, values in wanted.items():
         assert off(torch.from_numpy(found[name]), values) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of weight_norm, which old networks have
+def test_a_network_that_cannot_be_copied_stays_as_it_is():
+    network = nn.Sequential(weight_norm(nn.Conv2d(3, 4, 3)), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    assert fold(network.eval(), ()) is network
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ import h5py
 import pytest
 
 from featx.errors import FeatxError
-from featx.store import FeaturesFile, probing
+from featx.store import FeaturesFile, soundness
 from featx.store.repairing import repair
 
 
@@ -28,7 +28,7 @@ def refused(opening):
 def path(write, monkeypatch):
     """A file that this process has not read."""
     path = write(40)
-    monkeypatch.setattr(probing, "_SOUND", set())
+    monkeypatch.setattr(soundness, "_SOUND", set())
     return path
 
 
@@ -36,8 +36,8 @@ def path(write, monkeypatch):
     ("walk", "told"), [(endless, "comes to no end"), (broken_off, "breaks off")]
 )
 def test_no_command_opens_what_hdf5_does_not_come_through(path, monkeypatch, tmp_path, walk, told):
-    monkeypatch.setattr(probing, "_walk", walk)
-    monkeypatch.setattr(probing, "LIMIT", 0.5)
+    monkeypatch.setattr(soundness, "_walk", walk)
+    monkeypatch.setattr(soundness, "LIMIT", 0.5)
     wanted = rf"{path} is damaged so that HDF5 {told}; extract it again or take a whole copy"
     for _ in range(2):
         with pytest.raises(FeatxError, match=wanted):
@@ -50,14 +50,14 @@ def test_no_command_opens_what_hdf5_does_not_come_through(path, monkeypatch, tmp
 
 
 def test_what_hdf5_refuses_is_told_by_who_reads_it(path, monkeypatch):
-    monkeypatch.setattr(probing, "_walk", refused)
+    monkeypatch.setattr(soundness, "_walk", refused)
     FeaturesFile(path).close()
 
 
 def test_a_file_is_tried_once_while_it_stays_the_same(path, monkeypatch):
     tried = []
-    in_fork = probing._in_fork
-    monkeypatch.setattr(probing, "_in_fork", lambda act: tried.append(act) or in_fork(act))
+    in_fork = soundness._in_fork
+    monkeypatch.setattr(soundness, "_in_fork", lambda act: tried.append(act) or in_fork(act))
     for _ in range(3):
         FeaturesFile(path).close()
     assert len(tried) == 1
@@ -82,8 +82,8 @@ def test_all_structures_are_read(path, monkeypatch):
 
     monkeypatch.setattr(h5py.AttributeManager, "keys", keys)
     counted = []
-    monkeypatch.setattr(probing, "_chunk", counted.append)
-    probing._walk(h5py.File(path))
+    monkeypatch.setattr(soundness, "_chunk", counted.append)
+    soundness._walk(h5py.File(path))
     assert asked >= inside | {""}
     assert len(counted) == chunks > 1
 
@@ -102,8 +102,8 @@ def test_other_threads_with_locks_do_not_stop_it(path):
     thread.start()
     try:
         for _ in range(20):
-            probing._SOUND.clear()
-            probing.probe(path)
+            soundness._SOUND.clear()
+            soundness.check_sound(path)
     finally:
         end.set()
         thread.join()

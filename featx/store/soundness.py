@@ -24,7 +24,7 @@ _REMEDY = "extract it again or take a whole copy"
 _SOUND: set[tuple[int, ...]] = set()
 
 
-def probe(
+def check_sound(
     path: Path, opened: Callable[[], contextlib.AbstractContextManager[h5py.File]] | None = None
 ) -> None:
     """Read a file's structures, but no layer's values, in a fork of this process.
