@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 
 from regress.calibration import PIT_EDGES, Calibration
 from regress.confidence import EDGES
-from regress.report.figures import MUTED, RULE, SERIES, legend, line_look, style
+from regress.report.figures import MUTED, RULE, SERIES, UNSEEN, legend, line_look, style
+from regress.report.marks import mark
 
 _INCHES = (3.7, 3.6)
+_COVERED = "{method}: {coverage:2} of the true ages in intervals of {nominal:2}"
+_RIGHT = "probability {confidence:2}: {accuracy:2} right ({low:2} to {high:2}), {n_images} images"
 
 
 def calibration_figure(
@@ -44,7 +47,9 @@ def calibration_figure(
             if place == 0:
                 low, high = (100 * own[end].to_numpy() for end in ("low", "high"))
                 axes.fill_between(x, low, high, color=look["color"], alpha=0.15, lw=0)
-            axes.plot(x, 100 * own["coverage"].to_numpy(), label=f"m{place}", **look)
+            observed = 100 * own["coverage"].to_numpy()
+            (line,) = axes.plot(x, observed, label=f"m{place}", **(UNSEEN | look))
+            mark(line, own.index[0], _COVERED)
             binned = calibration.pit[calibration.pit["method"] == name]["share"].to_numpy()
             beside.stairs(100 * binned, PIT_EDGES, baseline=None, **look)
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", anchor="W")
@@ -72,7 +77,9 @@ def confidence_figure(bins: pd.DataFrame) -> Figure:
         axes.plot((0, 1), (0, 100), color=MUTED, lw=0.9, zorder=1)
         x = bins["confidence"].to_numpy(float)
         axes.vlines(x, 100 * bins["low"], 100 * bins["high"], color=SERIES[0], lw=1.2)
-        axes.plot(x, 100 * bins["accuracy"].to_numpy(float), "o-", ms=4.5, lw=1.4, color=SERIES[0])
+        right = 100 * bins["accuracy"].to_numpy(float)
+        (line,) = axes.plot(x, right, "o-", ms=4.5, lw=1.4, color=SERIES[0])
+        mark(line, 0, _RIGHT)
         axes.set(xlim=(0, 1), ylim=(0, 100))
         axes.tick_params(labelbottom=False)
         axes.set_ylabel("right (%)")
@@ -80,6 +87,8 @@ def confidence_figure(bins: pd.DataFrame) -> Figure:
         bars = below.bar(
             starts, bins["n_images"], width=0.92 * np.diff(EDGES)[0], align="edge", color=RULE
         )
+        for row, bar in enumerate(bars):
+            mark(bar, row, _RIGHT)
         below.bar_label(bars, [f"{n:,}" for n in bins["n_images"]], fontsize=6, color=MUTED)
         below.set_ylim(0, bins["n_images"].max() * 1.6)
         below.set_yticks([])

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from regress.predictions import GENDERS
 from regress.report.figures import SERIES, label_rows, style
+from regress.report.marks import mark
 
 _MARKERS = ("o", "s")
+_SAID = "{method}, {gender}: {mae:2} years ({mae_low:2} to {mae_high:2}), {n_images} images"
 
 
 def gender_figure(table: pd.DataFrame, names: Sequence[str], width: float = 7.2) -> Figure:
@@ -32,12 +34,15 @@ def gender_figure(table: pd.DataFrame, names: Sequence[str], width: float = 7.2)
         figure = Figure(figsize=(width, 1.0 + (0.58 if narrow else 0.4) * len(names)))
         axes = figure.subplots()
         for k, gender in enumerate(GENDERS):
-            own = table[table["gender"] == gender].set_index("method").reindex(list(names))
-            y = rows + (0.12, -0.12)[k] * (1.0 if narrow else 1.2)
-            mae = own["mae"].to_numpy(float)
-            axes.plot(mae, y, _MARKERS[k], ms=5, mew=0, color=SERIES[k], label=gender)
-            limits = own[["mae_low", "mae_high"]].to_numpy(float)
-            axes.hlines(y, limits[:, 0], limits[:, 1], color=SERIES[k], lw=1.3)
+            y = dict(zip(names, rows + (0.12, -0.12)[k] * (1.0 if narrow else 1.2), strict=True))
+            axes.plot([], [], _MARKERS[k], ms=5, mew=0, color=SERIES[k], label=gender)
+            for row, own in zip(table.index, table.to_dict("records"), strict=True):
+                if own["gender"] != gender:
+                    continue
+                at = y[own["method"]]
+                axes.hlines(at, own["mae_low"], own["mae_high"], color=SERIES[k], lw=1.3)
+                (point,) = axes.plot(own["mae"], at, _MARKERS[k], ms=5, mew=0, color=SERIES[k])
+                mark(point, row, _SAID)
         label_rows(axes, rows, names, narrow)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from regress.ranks import Ranks
 from regress.report.figures import INK, MUTED, SERIES, shorten, style
+from regress.report.marks import mark
 
 # Inches.
 _AXIS = -0.42  # from the upper edge
@@ -56,7 +57,8 @@ def rank_figure(ranks: Ranks, width: float = 7.2) -> Figure:
             edge = margin - arm if left else width - margin + arm
             colour = SERIES[0] if place == 0 else MUTED
             axes.plot((x, x, edge), (_AXIS, y, y), color=colour, lw=1.0, zorder=1)
-            axes.plot(x, _AXIS, "o", ms=4, color=colour, mew=0, zorder=3)
+            (point,) = axes.plot(x, _AXIS, "o", ms=4, color=colour, mew=0, zorder=3)
+            mark(point, place, "{method}: mean rank {mean_rank:2}")
             side, other = ("right", "left") if left else ("left", "right")
             axes.text(
                 edge + (-0.06 if left else 0.06), y,

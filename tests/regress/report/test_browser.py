@@ -12,6 +12,7 @@ import pytest
 
 from regress.compare import compare
 from regress.compare_groups import compare_groups
+from regress.confidence import confidence_table
 from regress.report.formats import MINUS, NOTHING
 from regress.report.group_page import write_group_report
 from regress.report.page import environment, render
@@ -237,7 +238,8 @@ def test_pointing_at_a_figure_tells_the_value(visit, comparison):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("error_by_age", "wide"), ("cumulative_score", "wide"),
-                                            ("errors_by_subject", "narrow")])  # fmt: skip
+                                            ("errors_by_subject", "narrow"),
+                                            ("mean_ranks", "wide")])  # fmt: skip
 def test_the_keyboard_reads_every_mark_and_each_is_where_its_row_is(name, kind, visit, comparison):
     """The marks' places in the drawing are a linear function of their values."""
     page = visit(size=WIDE if kind == "wide" else NARROW)
@@ -256,9 +258,10 @@ def test_the_keyboard_reads_every_mark_and_each_is_where_its_row_is(name, kind, 
         "error_by_age": (r": ([\d.]+) years \(", 1),
         "cumulative_score": (r": ([\d.]+) %", 1),
         "errors_by_subject": (r": ([\d.]+) years$", 0),
+        "mean_ranks": (r": mean rank ([\d.]+)$", 0),
     }[name]
     values = [float(m[1]) for m in (re.search(pattern, text) for text in texts) if m]
-    assert len(values) > 12
+    assert len(values) == len(comparison.names) if name == "mean_ranks" else len(values) > 12
     at = np.array([place[axis] for place, text in zip(places, texts, strict=True)
                    if re.search(pattern, text)])  # fmt: skip
     line = np.polyval(np.polyfit(values, at, 1), values)
@@ -291,6 +294,14 @@ def test_the_groups_page_tells_cells_and_bins(visit, groups):
     focus(page, page.locator("#histogram ~ .panels svg").first)
     page.keyboard.press("Home")
     assert re.fullmatch(rf"true {a}, probability 0.00 to 0.05: \d+ images", shown(page))
+    bins = confidence_table(groups)
+    own = bins[bins["method"] == groups.names[0]]
+    focus(page, page.locator("#reliability ~ .panels svg").first)
+    for row in own.to_dict("records"):
+        page.keyboard.press("ArrowRight")
+        wanted = f"probability {row['confidence']:.2f}: {row['accuracy']:.2f} right ("
+        assert shown(page).startswith(wanted)
+        assert shown(page).endswith(f", {row['n_images']} images")
 
 
 def fetched(page, locator):
