@@ -53,11 +53,21 @@ DATASETS = (
 )
 
 
-def one_of(names: Iterable[str]) -> Completer:
-    """Return what completes one of some names, for a parameter's ``shell_complete``."""
+def one_of(names: Iterable[str], plugins: str | None = None) -> Completer:
+    """Return what completes one of some names, for a parameter's ``shell_complete``.
+
+    Parameters
+    ----------
+    names : iterable of str
+        That featx itself has.
+    plugins : str, optional
+        A kind of `featx.plugins`, of which installed packages may bring more.
+    """
 
     def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-        return _beginning(names, begun)
+        from featx.plugins import plugin_names
+
+        return _beginning([*names, *(plugin_names(plugins) if plugins else ())], begun)
 
     return complete
 

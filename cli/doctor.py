@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "-b",
     default="resnet50",
     show_default=True,
-    shell_complete=completion.one_of(completion.BACKBONES),
+    shell_complete=completion.one_of(completion.BACKBONES, "backbone"),
     help="Of --numerics.",
 )
 @click.option(

@@ -34,7 +34,7 @@ SHARDS = 8
     "--backbone",
     "-b",
     required=True,
-    shell_complete=completion.one_of(completion.BACKBONES),
+    shell_complete=completion.one_of(completion.BACKBONES, "backbone"),
     help="Network, for example vgg16 or resnet50.",
 )
 @click.option(

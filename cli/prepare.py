@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         "featx prepare folder album --dry-run -o work   # counts only",
     )
 )
-@click.argument("dataset", shell_complete=completion.one_of(completion.DATASETS))
+@click.argument("dataset", shell_complete=completion.one_of(completion.DATASETS, "data set"))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write."

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from featx.errors import FeatxError
@@ -39,8 +40,12 @@ def calls_at_once() -> int:
     return _AT_ONCE.get()
 
 
-def _capped(function: Callable[..., Any], threads: int | None, jobs: int, *args: Any) -> Any:
+def _capped(
+    function: Callable[..., Any], threads: int | None, jobs: int, folder: Path | None, *args: Any
+) -> Any:
     token = _AT_ONCE.set(jobs)
+    if folder:  # a process that is left from an earlier call may stand elsewhere
+        os.chdir(folder)
     try:
         if threads is None:
             return function(*args)
@@ -99,7 +104,11 @@ def run(
     warnings.filterwarnings("ignore", message=r"\d+ tasks which were still being processed")
     jobs = resolve_jobs(jobs)
     threads = None if jobs == 1 else max(1, available_cores() // jobs)
-    calls = (delayed(_capped)(function, threads, jobs, *task) for task in tasks)
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed, and nothing can be relative to it
+        here = None
+    calls = (delayed(_capped)(function, threads, jobs, here, *task) for task in tasks)
     options: dict[str, Any] = {"return_as": "generator_unordered", "max_nbytes": "1M"}
     if isinstance(get_active_backend()[0], LokyBackend):  # processes of our own
         # libraries that a task imports ask the environment for their threads, once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.shell_completion import BashComplete, ShellComplete
 
 from cli import completion
 from cli.main import group
+from featx import plugins
 from tests.regress.conftest import write_features
 
 ROOT = Path(__file__).parents[2]
@@ -112,3 +114,24 @@ def test_the_documented_lines_give_the_scripts(monkeypatch):
     monkeypatch.setattr(BashComplete, "_check_version", staticmethod(lambda: None))
     script = BashComplete(group, {}, "featx", "_FEATX_COMPLETE").source()
     assert "complete -o nosort -F _featx_completion featx" in script
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("backbone", ("extract", "work", "--backbone", "mobile")),
+        ("data set", ("prepare", "mobile")),
+        ("regressor", ("regress", "f.h5", "--regressor", "mobile")),
+    ],
+)
+def test_what_other_packages_bring_is_among_them(kind, words, monkeypatch):
+    before = completed(*words)
+    entry = EntryPoint("mobile-plug-in", "nowhere:thing", plugins.GROUPS[kind])
+    monkeypatch.setattr(
+        plugins.importlib.metadata, "entry_points", lambda group: [entry] * (group == entry.group)
+    )
+    plugins._found.cache_clear()
+    try:
+        assert completed(*words) == [*before, "mobile-plug-in"]
+    finally:
+        plugins._found.cache_clear()

@@ -47,6 +47,17 @@ def test_also_of_what_a_task_imports_whatever_the_environment_says(monkeypatch):
     assert set(run(threads_of_a_library_imported_late, ((n,) for n in range(4)), jobs=2)) == {1}
 
 
+def where(number):
+    return Path.cwd()
+
+
+def test_relative_paths_are_those_of_the_caller_now(tmp_path, monkeypatch):
+    """Processes are left from one call to the next, where a notebook may have gone elsewhere."""
+    for folder in (tmp_path, Path(__file__).parent):
+        monkeypatch.chdir(folder)
+        assert set(run(where, ((n,) for n in range(4)), jobs=2)) == {folder}
+
+
 def at_once(number):
     return calls_at_once()
 
