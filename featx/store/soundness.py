@@ -9,6 +9,7 @@ import resource
 import select
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -16,8 +17,9 @@ import h5py
 from featx.cluster.fresh import end_with_caller
 from featx.errors import FeatxError
 
-#: Seconds; structures are read in milliseconds, from a disk that is asleep in a few seconds.
-LIMIT = 60.0
+#: Seconds, and bytes a second that they are more; structures are a small part of a file, and read
+#: in milliseconds, from a disk that is asleep in a few seconds.
+LIMIT, RATE = 30.0, 1e8
 
 _REMEDY = "extract it again or take a whole copy"
 #: What has come through in this process: device, inode, size, time of change.
@@ -49,7 +51,8 @@ def check_sound(
     key = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
     if key in _SOUND or not hasattr(os, "pidfd_open"):
         return
-    ended = _in_fork(lambda: _walk((opened or (lambda: h5py.File(path, "r")))()))
+    opening = opened or partial(h5py.File, path, "r")
+    ended = _in_fork(lambda: _walk(opening()), LIMIT + told.st_size / RATE)
     if ended is None:
         raise FeatxError(f"{path} is damaged so that HDF5 comes to no end; {_REMEDY}")
     if ended:
@@ -79,7 +82,7 @@ def _chunk(found: h5py.h5d.StoreInfo) -> None:
     """Take notice of a chunk; returning None asks for the next one."""
 
 
-def _in_fork(act: Callable[[], None]) -> int | None:
+def _in_fork(act: Callable[[], None], limit: float) -> int | None:
     """Return the signal that ended a fork of this process, 0 if none did, None if time did."""
     caller = os.getpid()
     try:
@@ -103,7 +106,7 @@ def _in_fork(act: Callable[[], None]) -> int | None:
     try:
         waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)
-        in_time = bool(waiting.poll(LIMIT * 1000))
+        in_time = bool(waiting.poll(limit * 1000))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, 9)

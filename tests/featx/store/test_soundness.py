@@ -57,7 +57,9 @@ def test_what_hdf5_refuses_is_told_by_who_reads_it(path, monkeypatch):
 def test_a_file_is_tried_once_while_it_stays_the_same(path, monkeypatch):
     tried = []
     in_fork = soundness._in_fork
-    monkeypatch.setattr(soundness, "_in_fork", lambda act: tried.append(act) or in_fork(act))
+    monkeypatch.setattr(
+        soundness, "_in_fork", lambda *given: tried.append(given) or in_fork(*given)
+    )
     for _ in range(3):
         FeaturesFile(path).close()
     assert len(tried) == 1
