@@ -6,7 +6,8 @@ import contextlib
 import faulthandler
 import os
 import resource
-import select
+import signal
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -17,9 +18,9 @@ import h5py
 from featx.cluster.fresh import end_with_caller
 from featx.errors import FeatxError
 
-#: Seconds, and bytes a second that they are more; structures are a small part of a file, and read
-#: in milliseconds, from a disk that is asleep in a few seconds.
-LIMIT, RATE = 30.0, 1e8
+#: Seconds of a processor, however slow the disk, and for how many bytes of a file one more;
+#: structures are a small part of it, and most are read in milliseconds.
+LIMIT, BYTES = 5, 100_000_000
 
 _REMEDY = "extract it again or take a whole copy"
 #: What has come through in this process: device, inode, size, time of change.
@@ -33,7 +34,7 @@ def check_sound(
 
     HDF5 trusts what it reads there: some damage makes it go round for ever, in which no thread
     runs and no Ctrl-C is heard, or ends the process. A file that has come through is not tried
-    again while it stays the same. Where there is no fork to wait for (not Linux) nothing is tried.
+    again while it stays the same. Elsewhere than on Linux nothing is tried.
 
     Parameters
     ----------
@@ -49,11 +50,11 @@ def check_sound(
     """
     told = path.stat()
     key = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
-    if key in _SOUND or not hasattr(os, "pidfd_open"):
+    if key in _SOUND or sys.platform != "linux":
         return
     opening = opened or partial(h5py.File, path, "r")
-    ended = _in_fork(lambda: _walk(opening()), LIMIT + told.st_size / RATE)
-    if ended is None:
+    ended = _in_fork(lambda: _walk(opening()), LIMIT + told.st_size // BYTES)
+    if ended == signal.SIGXCPU:
         raise FeatxError(f"{path} is damaged so that HDF5 comes to no end; {_REMEDY}")
     if ended:
         raise FeatxError(f"{path} is damaged so that HDF5 breaks off; {_REMEDY}")
@@ -82,8 +83,8 @@ def _chunk(found: h5py.h5d.StoreInfo) -> None:
     """Take notice of a chunk; returning None asks for the next one."""
 
 
-def _in_fork(act: Callable[[], None], limit: float) -> int | None:
-    """Return the signal that ended a fork of this process, 0 if none did, None if time did."""
+def _in_fork(act: Callable[[], None], limit: int) -> int:
+    """Return the signal that ended a fork of this process, 0 if none did, SIGXCPU if time did."""
     caller = os.getpid()
     try:
         with warnings.catch_warnings():  # that a copied lock may be held: h5py sees to its own
@@ -95,6 +96,7 @@ def _in_fork(act: Callable[[], None], limit: float) -> int | None:
         try:
             end_with_caller(caller)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             silence = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silence, 1)
             os.dup2(silence, 2)
@@ -102,14 +104,10 @@ def _in_fork(act: Callable[[], None], limit: float) -> int | None:
             act()
         finally:
             os._exit(0)  # also after what HDF5 refused
-    descriptor = os.pidfd_open(child)
     try:
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        in_time = bool(waiting.poll(limit * 1000))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, 9)
         _, status = os.waitpid(child, 0)
-        os.close(descriptor)
-    return os.WTERMSIG(status) if in_time and os.WIFSIGNALED(status) else 0 if in_time else None
+    except BaseException:  # Ctrl-C
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0

@@ -13,11 +13,16 @@ from featx.store.repairing import repair
 
 
 def endless(opening):
-    time.sleep(600)
+    while True:
+        pass
 
 
 def broken_off(opening):
     os.abort()
+
+
+def slow(opening):
+    time.sleep(2)
 
 
 def refused(opening):
@@ -37,7 +42,7 @@ def path(write, monkeypatch):
 )
 def test_no_command_opens_what_hdf5_does_not_come_through(path, monkeypatch, tmp_path, walk, told):
     monkeypatch.setattr(soundness, "_walk", walk)
-    monkeypatch.setattr(soundness, "LIMIT", 0.5)
+    monkeypatch.setattr(soundness, "LIMIT", 1)
     wanted = rf"{path} is damaged so that HDF5 {told}; extract it again or take a whole copy"
     for _ in range(2):
         with pytest.raises(FeatxError, match=wanted):
@@ -51,6 +56,12 @@ def test_no_command_opens_what_hdf5_does_not_come_through(path, monkeypatch, tmp
 
 def test_what_hdf5_refuses_is_told_by_who_reads_it(path, monkeypatch):
     monkeypatch.setattr(soundness, "_walk", refused)
+    FeaturesFile(path).close()
+
+
+def test_a_slow_disk_is_waited_for(path, monkeypatch):
+    monkeypatch.setattr(soundness, "_walk", slow)
+    monkeypatch.setattr(soundness, "LIMIT", 1)
     FeaturesFile(path).close()
 
 
