@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from featx.extraction.engine import Engine
+from featx.extraction.folding import copied
 from featx.extraction.planning import Plan, plan
 from featx.extraction.precision_choice import recorded_precision
 from featx.extraction.streams import in_streams
@@ -30,6 +31,7 @@ from featx.loading import Batch, Crops, batches
 from featx.memory import give_back
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
+from featx.weights import LoadedNetwork
 
 __all__ = ["Extraction", "extract", "open_writer", "run"]
 
@@ -221,7 +223,7 @@ def fill(
     give_back()  # of reading the table; the processes that decode begin as copies of this one
     pin = settled.device.type == "cuda"
     loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=pin)
-    passed = in_streams([_stream(settled) for _ in range(settled.streams)], loaded)
+    passed = in_streams(_streams(settled), loaded)
     for number, (batch, features) in enumerate(passed, start=1):
         first, stop, _, rows, failures = batch
         # without rows of other shards, and those that the run taken up has written already
@@ -243,11 +245,20 @@ def fill(
     return images
 
 
-def _stream(settled: Plan) -> Callable[[Batch], dict[str, np.ndarray]]:
-    """Return what takes a batch through the network: features by layer, each (k, units)."""
+def _streams(settled: Plan) -> list[Callable[[Batch], dict[str, np.ndarray]]]:
+    """Return as many streams as are planned; one for a network that cannot be copied."""
+    module = settled.network.module
+    tensors = (*module.parameters(), *module.buffers())
+    copies = (copied(module, tensors) for _ in range(settled.streams - 1))
+    modules = [module, *(each for each in copies if each is not None)]
+    return [_stream(settled, replace(settled.network, module=each)) for each in modules]
+
+
+def _stream(settled: Plan, network: LoadedNetwork) -> Callable[[Batch], dict[str, np.ndarray]]:
+    """Return what takes a batch through a network: features by layer, each (k, units)."""
     names = settled.table["image"].to_numpy()
     engine = Engine(
-        settled.network,
+        network,
         settled.requests,
         settled.device,
         precision=settled.precision,

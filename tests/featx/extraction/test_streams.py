@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import weight_norm
 
 from featx import extraction
 from featx.errors import FeatxError
@@ -109,10 +110,16 @@ def rows_of(path):
         }
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_extraction_has_the_bits_of_one_thread(table, tmp_path, two_threads, workers):
-    options = {"backbone": "mobilefacenet", "weights": "random", "layers": ["gap", "first_conv"]}
-    plan = extraction.plan(table, **options, batch_size=4, workers=workers)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("backbone", "workers"), [("mobilefacenet", 0), ("mobilefacenet", 1), ("onet", 0)]
+)
+def test_an_extraction_has_the_bits_of_one_thread(
+    table, tmp_path, two_threads, backbone, workers, precision
+):
+    """ONet has no batch normalisation that is folded, which would copy the network."""
+    options = {"backbone": backbone, "weights": "random", "layers": ["gap", "first_conv"]}
+    plan = extraction.plan(table, **options, batch_size=4, workers=workers, precision=precision)
     assert plan.streams == 2
     done = running.run(plan, tmp_path / "two.h5")
     torch.set_num_threads(1)
@@ -121,6 +128,15 @@ def test_an_extraction_has_the_bits_of_one_thread(table, tmp_path, two_threads, 
     found, wanted = rows_of(done.path), rows_of(one.path)
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of weight_norm, which old networks have
+def test_a_network_that_cannot_be_copied_has_one(table, tmp_path, two_threads):
+    options = {"backbone": "onet", "weights": "random", "layers": ["gap"]}
+    plan = extraction.plan(table, **options, batch_size=4, workers=0)
+    weight_norm(next(m for m in plan.network.module.modules() if isinstance(m, torch.nn.Conv2d)))
+    assert len(running._streams(plan)) == 1
+    assert running.run(plan, tmp_path / "f.h5").images == 25
 
 
 def test_a_stopped_one_is_taken_up(table, tmp_path, two_threads, monkeypatch):
