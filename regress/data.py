@@ -11,6 +11,7 @@ import pandas as pd
 
 from featx.errors import FeatxError
 from featx.store import FeaturesFile
+from featx.store.verification import warn_if_changed
 from regress.predictions import label_columns
 from regress.protocols import with_subjects
 
@@ -81,6 +82,7 @@ def load_layer(path: str | Path, layer: str) -> LayerData:
                 "nothing to regress on"
             )
         X = features.read_checked(layer, keep)
+        warn_if_changed(features.hdf5, path, images, list(features.layers.values()))
         classes = features.layers[layer].classes
         source = {
             "file": Path(path).name,

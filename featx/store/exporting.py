@@ -19,6 +19,7 @@ from featx.store.blocks import row_blocks
 from featx.store.netcdf import CHUNK_ROWS
 from featx.store.reader import FeaturesFile
 from featx.store.schema import IMAGE_COLUMNS
+from featx.store.verification import warn_if_changed
 
 #: The same of Parquet, which keeps a description of every column for each block: fewer are better.
 _ROW_GROUP_BYTES = 128 << 20
@@ -75,6 +76,7 @@ def export(path: str | Path, out: str | Path, layers: Sequence[str] = ()) -> lis
         names = list(dict.fromkeys(layers)) or list(features.layers)
         for name in names:
             features.check(name)
+        warn_if_changed(features.hdf5, path, features.images, list(features.layers.values()))
         with writing(out) as temporary:
             forms[out.suffix](features, names, temporary)
     return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from featx.store import damage, netcdf, schema
 from featx.store.hashing import changed_columns
 from featx.store.opening import open_features
 from featx.store.schema import IMAGE_COLUMNS, Layer
+
+logger = logging.getLogger(__name__)
 
 
 def verify(path: str | Path) -> list[str]:
@@ -201,6 +204,21 @@ def is_as_told(file: h5py.File, images: pd.DataFrame, layers: Sequence[Layer]) -
             if _hash(table, tried, provenance, dtype) == told:
                 return True
     return None if corrupt.any() else False
+
+
+def warn_if_changed(
+    file: h5py.File, path: str | Path, images: pd.DataFrame, layers: Sequence[Layer]
+) -> None:
+    """Log a warning where image table, layers or provenance are not those of the config hash.
+
+    Who reads values checks them by their own hashes; provenance has no other than this.
+    """
+    if is_as_told(file, images, layers) is False:
+        logger.warning(
+            "%s: image table, provenance or config hash were changed since it was written; "
+            "`featx verify` says more",
+            path,
+        )
 
 
 def _hash(table: pd.DataFrame, layers: Sequence[Layer], provenance: Any, dtype: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,3 +162,17 @@ def test_command(write: Write) -> None:
     done = CliRunner().invoke(command, [str(path), "--layer", "gap", "-o", str(out)])
     assert (done.exit_code, done.output) == (0, f"layers  gap\nfile    {out}\n")
     assert pd.read_csv(out).shape == (40, len(IMAGE_COLUMNS) + 8)
+
+
+def test_what_only_the_config_hash_tells_is_told(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(4)
+    export(path, tmp_path / "before.csv")
+    assert not caplog.records
+    with h5py.File(path, "a") as file:
+        assert file.attrs["backbone"] == "vgg16"
+        file.attrs["backbone"] = "vgg19"
+    export(path, tmp_path / "after.csv")
+    (told,) = caplog.messages
+    assert told.startswith(f"{path}: image table, provenance or config hash were changed")
