@@ -15,7 +15,13 @@ from regress.report.marks import mark
 
 _INCHES = (3.7, 3.6)
 _COVERED = "{method}: {coverage:2} of the true ages in intervals of {nominal:2}"
+_IN_BIN = "{method}: {share:2} of the true ages at {pit_from:1} to {pit_below:1}"
 _RIGHT = "probability {confidence:2}: {accuracy:2} right ({low:2} to {high:2}), {n_images} images"
+
+
+def calibration_data(calibration: Calibration) -> pd.DataFrame:
+    """Return what `calibration_figure` shows: the rows of the coverage, then those of the bins."""
+    return pd.concat([calibration.coverage, calibration.pit], ignore_index=True)
 
 
 def calibration_figure(
@@ -50,8 +56,12 @@ def calibration_figure(
             observed = 100 * own["coverage"].to_numpy()
             (line,) = axes.plot(x, observed, label=f"m{place}", **(UNSEEN | look))
             mark(line, own.index[0], _COVERED)
-            binned = calibration.pit[calibration.pit["method"] == name]["share"].to_numpy()
-            beside.stairs(100 * binned, PIT_EDGES, baseline=None, **look)
+            bins = calibration.pit[calibration.pit["method"] == name]
+            binned = 100 * bins["share"].to_numpy()
+            beside.stairs(binned, PIT_EDGES, baseline=None, **look)
+            middles = (PIT_EDGES[:-1] + PIT_EDGES[1:]) / 2
+            (points,) = beside.plot(middles, binned, ls="none", **UNSEEN)
+            mark(points, len(calibration.coverage) + bins.index[0], _IN_BIN)
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", anchor="W")
         axes.set_xlabel("nominal coverage (%)")
         axes.set_ylabel("observed coverage (%)")

@@ -18,7 +18,7 @@ from regress.compare import Comparison
 from regress.image_facts import ImageFacts, genders, image_facts
 from regress.predictions import GENDERS
 from regress.ranks import mean_ranks, ranks_table
-from regress.report.calibration_figures import calibration_figure
+from regress.report.calibration_figures import calibration_data, calibration_figure
 from regress.report.formats import NOTHING, interval, number, p_value, percent, signed
 from regress.report.gender_figure import gender_figure
 from regress.report.inline_svg import WIDE, save, two_widths
@@ -133,7 +133,7 @@ def _add_calibration(made: Sections, comparison: Comparison) -> None:
         "have the numbers."
     )
     made.page["calibration"] = {
-        "data": made.tables["coverage"],
+        "data": calibration_data(found),
         "figure": two_widths(draw, "calibration", text),
         "first": found.scores["method"][0],
         "levels": shown,

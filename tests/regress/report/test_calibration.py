@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,8 @@ from regress.calibration import (
 )
 from regress.compare import compare
 from regress.probabilities import Probabilities
-from regress.report.calibration_figures import calibration_figure
+from regress.report.calibration_figures import calibration_data, calibration_figure
+from regress.report.marks import marks_of
 from regress.report.page import render
 from regress.report.sections import further_sections
 from tests.regress.made_runs import write_run
@@ -165,6 +168,16 @@ def test_classes_in_any_order_and_methods_without_probabilities(tmp_path):
     assert len(lines) == 2
     own = found.coverage[found.coverage["method"] == found.scores["method"][0]]
     np.testing.assert_allclose(lines[0].get_ydata(), 100 * own["coverage"])
+    data, marks = calibration_data(found), marks_of(figure)
+    for axes, value in zip(figure.axes, ("coverage", "share"), strict=True):
+        told = [line for line in axes.lines if line.get_gid() in marks]
+        assert len(told) == 2
+        for line in told:
+            row, say = marks[line.get_gid()]
+            rows = data.iloc[row : row + len(line.get_xdata())]
+            np.testing.assert_allclose(line.get_ydata(), 100 * rows[value])
+            assert rows[re.findall(r"{(\w+)", say)].notna().all(axis=None)
+            assert rows["method"].nunique() == 1
     page = render(comparison, tmp_path)
     assert "Calibration of the predicted distributions" in page
     assert "1 method predicts no distribution" in page
