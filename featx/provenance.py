@@ -28,8 +28,16 @@ def provenance(
     requests: Sequence[LayerRequest],
     mirror: bool,
     precision: str,
+    seen: str,
 ) -> dict[str, Any]:
     """Return what decides the features: changing any of it makes another features file.
+
+    Parameters
+    ----------
+    table_path, network, requests, mirror, precision
+        As an extraction's plan has them.
+    seen : str
+        Which of the table's images and people the network was trained on; empty where none.
 
     Raises
     ------
@@ -44,6 +52,7 @@ def provenance(
         "weights_sha256": network.sha256,
         "weights_trained_on": published.trained_on if published else "",
         "weights_notes": list(network.notes),
+        **({"weights_have_seen": seen} if seen else {}),
         **({"fine_tuning": network.provenance} if network.provenance else {}),
         "taps": [[r.name, r.module, r.pool] for r in requests],
         "preprocessing": {**asdict(network.preprocessing), "resize": RESIZE_RULE},

@@ -9,7 +9,7 @@ from regress.predictions import Run
 
 
 def caveats(runs: Sequence[Run], names: Sequence[str], errors: ErrorTable) -> list[str]:
-    """Return sentences on missing folds, differing splits, unknown or few subjects."""
+    """Return sentences on networks that know the images, missing folds, splits, few subjects."""
     notes = []
     for run, name in zip(runs, names, strict=True):
         folds = run.info.get("folds", {})
@@ -47,4 +47,18 @@ def caveats(runs: Sequence[Run], names: Sequence[str], errors: ErrorTable) -> li
             f"There are only {clusters} {errors.unit}s: bootstrap intervals are rough and too "
             f"narrow as a rule, and no paired test can give p below {2 / 2**clusters:.2g}."
         )
-    return notes
+    return [*_seen(runs, names), *notes]
+
+
+def _seen(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+    """Tell of features by networks that were trained on the images, or people, of the data set."""
+    told: dict[str, list[str]] = {}
+    for run, name in zip(runs, names, strict=True):
+        source = run.info.get("features", {}).get("provenance", {})
+        if isinstance(source, dict) and (seen := source.get("weights_have_seen")):
+            told.setdefault(str(seen), []).append(name)
+    return [
+        f"The network behind {', '.join(those)} was trained on {seen}, whatever the folds: errors "
+        "on people whom it has not seen will be larger."
+        for seen, those in told.items()
+    ]

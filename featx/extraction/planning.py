@@ -199,6 +199,7 @@ def plan(
     network = load_network(backbone, weights, seed=seed)
     for note in network.notes:
         logger.warning("%s: %s", network.weights, note)
+    seen = _seen(network, table)
     requests = resolve(layers, network.backbone, network.module, has_head=network.has_head)
     with torch.inference_mode():
         blank = torch.zeros(1, 3, *network.preprocessing.input_size)
@@ -222,10 +223,23 @@ def plan(
         streams=streams,
         mirror=mirror,
         precision=precision,
-        provenance=provenance(path, network, requests, mirror, precision),
+        provenance=provenance(path, network, requests, mirror, precision, seen),
         context=context(path, where, size, seed),
         shard=part,
     )
+
+
+def _seen(network: LoadedNetwork, table: pd.DataFrame) -> str:
+    """Return, and warn, which of the images to be looked at a fine-tuned network has been shown."""
+    usable = table[table["status"] == "ok"]
+    seen = network.trained_on.overlap(usable) if network.trained_on else ""
+    if seen:
+        logger.warning(
+            "%s: this network was trained on %s; methods on its features will err less on them "
+            "than on others (`featx finetune --protocol` trains one a fold, without its people)",
+            *(network.weights, seen),
+        )
+    return seen
 
 
 def _decoders(jobs: int) -> int:

@@ -197,6 +197,20 @@ def test_some_unknown_subjects_are_units_of_their_own():
     assert len(found.by_subject) == table["subject"].nunique() - 1 + 5
 
 
+def test_networks_that_know_the_images_are_told_before_all_else():
+    table = images(3)
+    runs = [run(name, table, 3 + k, k) for k, name in enumerate("abc")]
+    for k in (0, 2):
+        runs[k].info["features"] = {"provenance": {"weights_have_seen": "9 of these 80 images"}}
+    found = compare(runs, bootstrap=300)
+    those = [name for name in found.names if name != "b"]
+    assert found.notes[0].startswith(
+        f"The network behind {', '.join(those)} was trained on 9 of these 80 images, whatever"
+    )
+    assert "only 3 subjects" in found.notes[1]
+    assert len(found.notes) == 2
+
+
 def test_few_subjects_are_warned_of_and_one_image_gives_no_interval():
     found = compare([run("a", images(3), 3, 1)], bootstrap=300)
     assert "only 3 subjects" in found.notes[0]
