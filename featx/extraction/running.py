@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -223,25 +223,25 @@ def fill(
     give_back()  # of reading the table; the processes that decode begin as copies of this one
     pin = settled.device.type == "cuda"
     loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=pin)
-    passed = in_streams(_streams(settled), loaded)
-    for number, (batch, features) in enumerate(passed, start=1):
-        first, stop, _, rows, failures = batch
-        # without rows of other shards, and those that the run taken up has written already
-        wanted = range(max(first, left.start), min(stop, left.stop))
-        given = {}
-        for layer in settled.layers:
-            values = np.full((stop - first, layer.units), np.nan, dtype=np.float32)
-            values[np.asarray(rows, dtype=int) - first] = features[layer.name]
-            given[layer.name] = values[wanted.start - first : wanted.stop - first]
-        writer.append(
-            given,
-            status=["corrupt" if row in failures else statuses[row] for row in wanted],
-            reason=[failures.get(row, reasons[row]) for row in wanted],
-        )
-        if number % _GIVE_BACK_EVERY == 0:
-            give_back()
-        images += len(rows)
-        advance(len(wanted))
+    with closing(in_streams(_streams(settled), loaded)) as passed:  # also where writing fails
+        for number, (batch, features) in enumerate(passed, start=1):
+            first, stop, _, rows, failures = batch
+            # without rows of other shards, and those that the run taken up has written already
+            wanted = range(max(first, left.start), min(stop, left.stop))
+            given = {}
+            for layer in settled.layers:
+                values = np.full((stop - first, layer.units), np.nan, dtype=np.float32)
+                values[np.asarray(rows, dtype=int) - first] = features[layer.name]
+                given[layer.name] = values[wanted.start - first : wanted.stop - first]
+            writer.append(
+                given,
+                status=["corrupt" if row in failures else statuses[row] for row in wanted],
+                reason=[failures.get(row, reasons[row]) for row in wanted],
+            )
+            if number % _GIVE_BACK_EVERY == 0:
+                give_back()
+            images += len(rows)
+            advance(len(wanted))
     return images
 
 

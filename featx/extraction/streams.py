@@ -7,7 +7,7 @@ one another, above all where some of them decode images beside it. Batches need 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
@@ -50,7 +50,7 @@ def count_streams(reader: LayerReader, images: torch.Tensor, threads: int) -> in
 
 def in_streams(
     functions: list[Callable[[Given], Found]], given: Iterable[Given]
-) -> Iterator[tuple[Given, Found]]:
+) -> Generator[tuple[Given, Found]]:
     """Yield what functions that do the same make of each thing, in its order.
 
     Parameters

@@ -152,8 +152,10 @@ def test_a_stopped_one_is_taken_up(table, tmp_path, two_threads, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(FeaturesWriter, "append", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as stopped:
             running.run(plan, tmp_path / "f.h5")
+    assert stopped.tb  # which holds the frames
+    assert not [t for t in threading.enumerate() if t.name.startswith("featx-stream")]
     running.run(plan, tmp_path / "f.h5", resume=True)
     found, wanted = rows_of(tmp_path / "f.h5"), rows_of(tmp_path / "whole.h5")
     for name, values in wanted.items():
