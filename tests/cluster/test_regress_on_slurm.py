@@ -76,7 +76,7 @@ def test_through_all_that_goes_wrong_to_the_predictions_of_a_local_run(slurm, me
     node = node[node.index("40") + 1]
     slurm.lose_node(node)
     slurm.start_node(node)
-    slurm.until(lambda: not slurm.ask("squeue", "-h").strip(), seconds=400)
+    slurm.until(lambda: not slurm.ask("squeue", "-h").strip(), seconds=900)
 
     # what the gathering job left: all but two, and why
     infos = [
