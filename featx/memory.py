@@ -53,8 +53,17 @@ def give_back() -> None:
 
 def peak_memory() -> int:
     """Return the most bytes of memory that this process has held at a time, 0 where unknown."""
+    return _own("VmHWM:")
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process holds, what it shares counted, 0 if unknown."""
+    return _own("VmRSS:")
+
+
+def _own(name: str) -> int:
     for line in _lines(_ROOT / "proc/self/status"):
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     return 0
 

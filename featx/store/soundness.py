@@ -7,6 +7,7 @@ import faulthandler
 import os
 import resource
 import signal
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,10 +18,15 @@ import h5py
 
 from featx.cluster.fresh import end_with_caller
 from featx.errors import FeatxError
+from featx.memory import resident_memory
 
 #: Seconds of a processor, however slow the disk, and for how many bytes of a file one more;
 #: structures are a small part of it, and most are read in milliseconds.
 LIMIT, BYTES = 5, 100_000_000
+
+#: Bytes of this process above which another Python reads the file: a fork would for a moment count
+#: once more in what Slurm sums up for a job.
+LARGE = 300 << 20
 
 _REMEDY = "extract it again or take a whole copy"
 #: What has come through in this process: device, inode, size, time of change.
@@ -52,8 +58,12 @@ def check_sound(
     key = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
     if key in _SOUND or sys.platform != "linux":
         return
-    opening = opened or partial(h5py.File, path, "r")
-    ended = _in_fork(lambda: _walk(opening()), LIMIT + told.st_size // BYTES)
+    limit = LIMIT + told.st_size // BYTES
+    if opened is None and resident_memory() > LARGE:
+        ended = _in_python(path, limit)
+    else:
+        opening = opened or partial(h5py.File, path, "r")
+        ended = _in_fork(lambda: _walk(opening()), limit)
     if ended == signal.SIGXCPU:
         raise FeatxError(f"{path} is damaged so that HDF5 comes to no end; {_REMEDY}")
     if ended:
@@ -83,6 +93,24 @@ def _chunk(found: h5py.h5d.StoreInfo) -> None:
     """Take notice of a chunk; returning None asks for the next one."""
 
 
+def _in_python(path: Path, limit: int) -> int:
+    """Do as `_in_fork` in a Python of its own, which takes half a second."""
+    command = [sys.executable, "-m", __name__, str(path.absolute()), str(limit), str(os.getpid())]
+    quiet = subprocess.DEVNULL
+    try:
+        ended = subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
+    except OSError:  # no memory for it: nothing is known
+        return 0
+    return max(0, -ended.returncode)
+
+
+def _limit(caller: int, limit: int) -> None:
+    """End this process with its caller and after some time, and leave nothing of it behind."""
+    end_with_caller(caller)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+
+
 def _in_fork(act: Callable[[], None], limit: int) -> int:
     """Return the signal that ended a fork of this process, 0 if none did, SIGXCPU if time did."""
     caller = os.getpid()
@@ -94,9 +122,7 @@ def _in_fork(act: Callable[[], None], limit: int) -> int:
         return 0
     if child == 0:
         try:
-            end_with_caller(caller)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+            _limit(caller, limit)
             silence = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silence, 1)
             os.dup2(silence, 2)
@@ -111,3 +137,8 @@ def _in_fork(act: Callable[[], None], limit: int) -> int:
         os.waitpid(child, 0)
         raise
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+if __name__ == "__main__":
+    _limit(int(sys.argv[3]), int(sys.argv[2]) + 5)  # importing takes some
+    _walk(h5py.File(sys.argv[1], "r"))

@@ -1,6 +1,8 @@
 """Files on which HDF5 breaks off or comes to no end are told of, and nothing hangs or ends."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -63,6 +65,39 @@ def test_a_slow_disk_is_waited_for(path, monkeypatch):
     monkeypatch.setattr(soundness, "_walk", slow)
     monkeypatch.setattr(soundness, "LIMIT", 1)
     FeaturesFile(path).close()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [("while True: pass", "comes to no end"), ("import os; os.abort()", "breaks off"), ("", None)],
+)
+def test_a_large_process_is_not_forked(path, monkeypatch, code, told):
+    """Another Python reads the file; here one that does something else."""
+    run, seen = subprocess.run, []
+
+    def other(command, **options):
+        seen.append(command)
+        began = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))"
+        return run([*command[:1], "-c", f"{began}\n{code}"] if code else command, **options)
+
+    monkeypatch.setattr(soundness, "LARGE", 0)
+    monkeypatch.setattr(soundness, "_in_fork", None)
+    monkeypatch.setattr(subprocess, "run", other)
+    if told:
+        with pytest.raises(FeatxError, match=told):
+            FeaturesFile(path)
+    else:
+        FeaturesFile(path).close()
+    assert len(seen) == 1
+
+
+def test_another_python_reads_all_of_it(path):
+    command = [sys.executable, "-m", "featx.store.soundness", path, "5", str(os.getpid())]
+    assert subprocess.run(command).returncode == 0
+    path.write_bytes(path.read_bytes()[:-40])
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "truncated file" in refused.stderr
 
 
 def test_a_file_is_tried_once_while_it_stays_the_same(path, monkeypatch):
