@@ -23,6 +23,7 @@ from featx.store.netcdf import CHUNK_ROWS
 from featx.store.records import Record
 from featx.store.schema import Layer
 from featx.store.sink import Sink
+from featx.store.soundness import trust
 
 #: About so many bytes of rows, over all layers, are taken at a time; two such blocks are held.
 BLOCK_BYTES = 8 << 20
@@ -107,6 +108,7 @@ def assemble(
             raise sink.error
     if start != len(images):
         raise FeatxError(f"{path} got {start} rows for {len(images)} images; extract again")
+    trust(path)
     check_rows(path, digests)
 
 

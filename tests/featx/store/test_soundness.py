@@ -91,6 +91,11 @@ def test_a_large_process_is_not_forked(path, monkeypatch, code, told):
     assert len(seen) == 1
 
 
+def test_what_this_process_wrote_is_not_tried(write, monkeypatch):
+    monkeypatch.setattr(soundness, "_walk", broken_off)
+    FeaturesFile(write(4)).close()
+
+
 def test_another_python_reads_all_of_it(path):
     command = [sys.executable, "-m", "featx.store.soundness", path, "5", str(os.getpid())]
     assert subprocess.run(command).returncode == 0
