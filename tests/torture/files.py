@@ -128,7 +128,7 @@ def damaged_files(
             elif (
                 status == 0
                 and "`featx verify` says more" not in text
-                and (_results(out) != wanted[name])
+                and _results(out) != wanted[name]
             ):
                 problems.append(f"another result, and no word: {text[-300:]}")
             outcomes[name].take(problems, what if problems else what.split()[0])
