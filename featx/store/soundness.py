@@ -36,7 +36,7 @@ _SOUND: set[tuple[int, ...]] = set()
 def check_sound(
     path: Path, opened: Callable[[], contextlib.AbstractContextManager[h5py.File]] | None = None
 ) -> None:
-    """Read a file's structures, but no layer's values, in a fork of this process.
+    """Read a file's structures, but no layer's values, in a process that may be lost.
 
     HDF5 trusts what it reads there: some damage makes it go round for ever, in which no thread
     runs and no Ctrl-C is heard, or ends the process. A file that has come through is not tried
