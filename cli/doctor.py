@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import completion
+from cli.logs import tell_from
 from cli.options import examples
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _numerics(as_json: bool, **options: str) -> None:
     from featx.errors import FeatxError
     from featx.extraction.numerics import check
 
-    logging.getLogger("featx").setLevel(logging.ERROR)  # of random weights we know
+    tell_from(logging.ERROR)  # of random weights we know
 
     layers = ["gap", "first_conv", "flattened"]
     found = []

@@ -12,6 +12,7 @@ import click
 
 from cli import completion
 from cli.cluster import Asked, cluster_options, program, tell_scripts
+from cli.logs import tell_from
 from cli.options import examples, long_work
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def extract(
     TABLE is an image table (CSV), or the folder into which `featx prepare` wrote it.
     """
     if verbose:
-        logging.getLogger("featx").setLevel(logging.INFO)
+        tell_from(logging.INFO)
     check_options(shard, jobs, shards, cluster, options["precision"])
     written = {"dtype": dtype, "compression": compression, "max_pixels": max_pixels}
     if cluster:

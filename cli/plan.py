@@ -13,6 +13,7 @@ import click
 from cli.extract import SHARDS, check_options, extract, tell_work
 from cli.finetune import finetune, told_stage
 from cli.finetune import settle as settle_cascade
+from cli.logs import tell_from
 from cli.regress import regress
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _extract(
     featx plan extract work -b resnet50 -w imagenet -l gap -l flattened -o features.h5
     """
     if verbose:
-        logging.getLogger("featx").setLevel(logging.INFO)
+        tell_from(logging.INFO)
     check_options(shard, jobs, shards, cluster, options["precision"])
     from featx.extraction.estimate import Estimate
     from featx.extraction.probing import probe

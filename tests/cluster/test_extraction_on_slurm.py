@@ -32,8 +32,8 @@ def local(slurm, tmp_path_factory):
 def profile_of(folder, *setup, throttle=4):
     """Write a profile whose tasks run some lines of shell first, and return its file."""
     path = folder / "cluster.toml"
-    path.write_text(
-        '[slurm]\npartition = "cpu"\nmemory = "1500M"\ntime = "10"\n'
+    path.write_text(  # torch's libraries, where all of them are mapped, count for a gigabyte
+        '[slurm]\npartition = "cpu"\nmemory = "3G"\ntime = "10"\n'
         f"[slurm.extract]\nthrottle = {throttle}\nsetup = {json.dumps(setup)}\n"
     )
     return path

@@ -116,17 +116,13 @@ def _names(folder: Path, content: bytes) -> None:
 
 
 def _images(folder: Path) -> list[bytes]:
-    """Return the files, and links to none, that are named as images."""
+    """Return the files, and links whatever they lead to, that are named as images."""
     endings = tuple(ending.encode() for ending in EXTENSIONS)
     return [
         entry.name
         for entry in os.scandir(os.fsencode(folder))
-        if entry.name.lower().endswith(endings) and (entry.is_file() or _dangling(entry))
+        if entry.name.lower().endswith(endings) and (entry.is_symlink() or entry.is_file())
     ]
-
-
-def _dangling(entry: os.DirEntry[bytes]) -> bool:
-    return entry.is_symlink() and not entry.is_dir()
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
