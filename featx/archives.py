@@ -1,7 +1,8 @@
 """Files in folders and, just the same, in archives that are left packed (.zip, .tar).
 
 A file in an archive has the path of the archive with its name joined on, as in
-``/data/utkface.zip/utkface/images/1_0_0.jpg``.
+``/data/utkface.zip/utkface/images/1_0_0.jpg``. Names are text everywhere: the bytes of one that is
+no UTF-8 are spelled ``\\xe9``, and `open_binary` finds the file by that.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -23,6 +25,9 @@ __all__ = ["Files", "exists", "is_archive", "open_binary"]
 
 # Of a zip entry's flags (APPNOTE.TXT, 4.4.4).
 _ENCRYPTED = 0x1
+
+# A byte that is no UTF-8, as `_text` spells it.
+_SPELLED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 _PACKED_WHOLE = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".7z", ".rar")
 
@@ -55,12 +60,12 @@ class Files:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
-        found = list(_walk(self.path)) if self.path.is_dir() else _open(self.path).names
+        found = map(_text, _walk(self.path)) if self.path.is_dir() else _open(self.path).names
         self.names = sorted(name for name in found if not _hidden(name))
 
     def joined(self, name: str) -> str:
         """Return a file's path, which `open_binary` and `featx.images.read_rgb` take."""
-        return str(self.path / name)
+        return _text(str(self.path / name))
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
@@ -83,11 +88,12 @@ def open_binary(path: str | Path) -> BinaryIO:
     FeatxError
         If the archive is damaged as a whole.
     """
-    packed = _split(Path(path))
+    path = _meant(Path(path))
+    packed = _split(path)
     if packed is None:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise OSError(errno.EINVAL, "no regular file", str(path))
-        return Path(path).open("rb")
+        return path.open("rb")
     archive, name = packed
     try:
         return io.BytesIO(_open(archive).read(name))
@@ -99,12 +105,24 @@ def open_binary(path: str | Path) -> BinaryIO:
 
 def exists(path: str | Path) -> bool:
     """Tell whether a file is there, on disk or in an archive."""
-    path = Path(path)
+    path = _meant(Path(path))
     packed = _split(path)
     if packed is None:
         return path.exists()
     archive, name = packed
     return name in _name_set(str(archive), _stamp(archive), os.getpid())
+
+
+def _text(name: str) -> str:
+    """Spell the bytes of a file's name that are no UTF-8, which no table could hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _meant(path: Path) -> Path:
+    """Return the path with its spelled bytes as such, where that is what there is."""
+    spelled = os.fsencode(path)
+    meant = _SPELLED.sub(lambda found: bytes.fromhex(found[1].decode()), spelled)
+    return path if meant == spelled or path.exists() else Path(os.fsdecode(meant))
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -130,7 +148,7 @@ def _split(path: Path) -> tuple[Path, str] | None:
     """Split a joined path into the archive and the name in it; None for a path without one."""
     for parent in path.parents:
         if is_archive(parent) and parent.is_file():
-            return parent, path.relative_to(parent).as_posix()
+            return parent, _text(path.relative_to(parent).as_posix())
     return None
 
 
@@ -157,7 +175,7 @@ def _opened(path: str, stamp: tuple[int, int], process: int) -> _Archive:
     """Open an archive once in each process: forked ones would share the place in the file."""
     try:
         return _Zip(path) if path.lower().endswith(".zip") else _Tar(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, UnicodeDecodeError) as error:
         raise FeatxError(f"{path} is damaged ({error}); fetch it again") from error
     except OSError as error:
         raise FeatxError(f"cannot read {path}: {error.strerror or error}") from error
@@ -188,7 +206,7 @@ class _Tar:
     def __init__(self, path: str) -> None:
         with tarfile.open(path, "r:") as file:
             self._places = {
-                entry.name.removeprefix("./"): (entry.offset_data, entry.size)
+                _text(entry.name.removeprefix("./")): (entry.offset_data, entry.size)
                 for entry in file
                 if entry.isreg()
             }

@@ -127,7 +127,7 @@ def _read(path: Path, sha256: str, images: pd.Index) -> tuple[pd.DataFrame, set[
     table = read_table(path)
     if sha256 and file_sha256(path) != sha256:
         raise FeatxError(f"{path} has changed since the features were extracted")
-    table["picture"] = crop_paths(table, path.parent)
+    table["picture"] = pd.Series(crop_paths(table, path.parent), dtype=object)  # of any name
     own = table[table["image"].isin(images)].set_index("image")[["gender", "picture", "dataset"]]
     told = _told_datasets(prepared(path.parent / "prepare.json"))
     # a folder's drawn faces may be laid out as those of a data set, whose reader read them

@@ -63,6 +63,11 @@ class StageJournal:
         except OSError as error:
             events = self._folder / "tensorboard"
             raise FeatxError(f"cannot write {events}: {error.strerror or error}") from error
+        except UnicodeEncodeError as error:
+            raise FeatxError(
+                f"{self._folder}: TensorBoard writes below no folder whose name is no UTF-8; "
+                "choose another -o"
+            ) from error
 
     def _write_table(self, history: Sequence[dict[str, float]]) -> None:
         with writing(self._folder / "history.csv") as temporary:

@@ -83,7 +83,7 @@ def read_samples(tables: Sequence[str | Path]) -> Samples:
     parts = []
     for path in map(table_file, tables):
         table = read_table(path)
-        table["file"] = crop_paths(table, path.parent)
+        table["file"] = pd.Series(crop_paths(table, path.parent), dtype=object)  # of any name
         # rows made by hand may be several crops of one picture: those are not one image
         table["own_crop"] = (table["sha256"] == "") & (table["crop"] != "")
         table = fill_hashes(table, path.parent)

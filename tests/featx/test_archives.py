@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import os
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,26 @@ def test_images(tmp_path, kind):
         read_rgb(path / "set" / "b.png")
     with pytest.raises(ImageError, match="not there"):
         read_rgb(path / "set" / "c.png")
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_names_that_are_no_utf8(tmp_path, kind):
+    """Old collections have names in Latin-1; a table is UTF-8."""
+    folder = fill(tmp_path / "set", {"plain": b"1", r"\xe4": b"2"})
+    odd = folder / os.fsdecode(b"M\xfcnchen")
+    odd.mkdir()
+    (odd / os.fsdecode(b"K\xe4the")).write_bytes(b"3")
+    files = Files(folder if kind == "folder" else pack(folder, kind))
+    names = [name.removeprefix("set/") for name in files.names]
+    assert names == [r"M\xfcnchen/K\xe4the", r"\xe4", "plain"]
+    paths = [files.joined(name) for name in files.names]
+    assert [read(path) for path in paths] == [b"3", b"2", b"1"]
+    assert all(map(exists, paths))
+    assert not exists(files.joined(r"M\xfcnchen/K\xe5the"))
+    if kind == "folder":
+        (alone,) = Files(odd).names
+        assert read(path := Files(odd).joined(alone)) == b"3"
+        assert path.encode().endswith(rb"/set/M\xfcnchen/K\xe4the")
 
 
 def test_an_archive_that_is_replaced_is_read_anew(tmp_path):

@@ -84,3 +84,9 @@ def test_the_first_file_that_is_written_into_a_folder_removes_what_a_killed_proc
     assert left.name.endswith(".partial")
     write_text(other.parent / "one.svg", "one")
     assert [path.name for path in other.parent.iterdir()] == ["one.svg"]
+
+
+def test_a_name_that_is_no_utf8_is_written_and_read_again(tmp_path):
+    named = os.fsdecode(b"M\xfcnchen")
+    write_json(tmp_path / "x.json", [named])
+    assert json.loads((tmp_path / "x.json").read_text("utf-8")) == [named]

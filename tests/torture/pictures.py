@@ -116,12 +116,12 @@ def _names(folder: Path, content: bytes) -> None:
 
 
 def _images(folder: Path) -> list[bytes]:
-    """Return the files, and links whatever they lead to, that are named as images."""
+    """Return what is named as an image and is no folder, links whatever they lead to."""
     endings = tuple(ending.encode() for ending in EXTENSIONS)
     return [
         entry.name
         for entry in os.scandir(os.fsencode(folder))
-        if entry.name.lower().endswith(endings) and (entry.is_symlink() or entry.is_file())
+        if entry.name.lower().endswith(endings) and (entry.is_symlink() or not entry.is_dir())
     ]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 
 import networkx
 import numpy as np
@@ -299,3 +300,12 @@ def test_a_sample_is_drawn_by_the_pictures_bytes(tmp_path):
     assert kept.ages.tolist() == samples.ages[numbers < 0.4].tolist()
     old = apply_filter(samples, Filter(sample=0.4, age=(30, 60)))
     assert set(old.ages) == {age for age in kept.ages if age >= 30}
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"M\xfcnchen")
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"1")
+    table = new_table(pd.DataFrame({"image": ["a"], "path": ["a.png"], "age": [3.0]}))
+    write_table(table, folder / "images.csv")
+    assert read_samples([folder]).files == [str(folder / "a.png")]
