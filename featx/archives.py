@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import tarfile
+import weakref
 import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
@@ -211,11 +212,12 @@ class _Tar:
                 if entry.isreg()
             }
         self.names = list(self._places)
-        self._stream = Path(path).open("rb")  # noqa: SIM115 - kept open as long as the index
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
 
     def read(self, name: str) -> bytes:
         start, size = self._places[name]
-        data = os.pread(self._stream.fileno(), size, start)
+        data = os.pread(self._file, size, start)
         if len(data) != size:
             raise EOFError(f"{name} is cut short")
         return data

@@ -8,6 +8,7 @@ left with what it leaves undisturbed. `--only` takes parts; the hours of the loo
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tempfile
@@ -106,8 +107,10 @@ def _pictures(session: Session) -> Iterator[Outcome]:
 
 
 def _endurance(session: Session) -> Iterator[Outcome]:
-    folder = session.folder / "endurance"
+    folder, temporary = session.folder / "endurance", session.folder / "temporary"
     folder.mkdir()
+    temporary.mkdir()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)  # others' files are not counted
     yield endurance.endure(session.inputs, folder, seconds=3600 * session.hours)[0]
 
 
