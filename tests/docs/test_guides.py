@@ -114,6 +114,7 @@ def test_the_own_tests_of_the_backbone(extracted, monkeypatch):
     """They are called here, where torch is imported already."""
     monkeypatch.syspath_prepend(extracted[0] / "site")
     monkeypatch.setattr(_registry, "_BACKBONES", dict(_registry._BACKBONES))
+    monkeypatch.setattr(plugins, "_loaded", {})  # else later tests' files would name it
     plugins._found.cache_clear()
     try:
         tests = runpy.run_path(str(extracted[0] / "featx-mobilenet" / "test_featx_mobilenet.py"))
