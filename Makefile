@@ -36,12 +36,13 @@ test: $(STAMP)
 test-long: $(STAMP)
 	$(BIN)/python -m pytest $(TESTFLAGS) -m long
 
-# The oldest release of each requirement that pyproject.toml names; torch alone is some gigabytes.
+# The oldest release of each requirement that pyproject.toml names; torch alone is some gigabytes. They
+# warn of much that has changed since, which is no error here.
 test-oldest: $(STAMP)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-oldest
 	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct \
 	  --editable '.[finetune,haar,dlib,test]'
-	.venv-oldest/bin/python -m pytest $(TESTFLAGS)
+	.venv-oldest/bin/python -m pytest -W default $(TESTFLAGS)
 
 # TORTURE='--rounds 5 --hours 0.01' for a first look
 torture: $(STAMP)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 
 from featx.duplicates import own_reason
 from featx.errors import FeatxError
+from featx.json_lines import JsonLines, complete_lines
 from featx.manifest import NUMERIC, read_table
 
 _NAME = ".prepare.jsonl"
@@ -48,7 +46,7 @@ class CropJournal:
         self.path = folder / _NAME
         self._settings = dict(settings)
         self._records: dict[tuple[str, str], dict[str, Any]] = {}
-        self._stream: IO[bytes] | None = None
+        self._lines: JsonLines | None = None
         self._whole = 0  # bytes of the journal's complete lines
         self.former: dict[str, Any] = {}
         try:
@@ -82,18 +80,12 @@ class CropJournal:
             self._read()
 
     def _read(self) -> None:
-        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True)):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break  # the line that was being written when the run was killed
-            if not line.endswith(b"\n"):
-                break
+        entries, self._whole = complete_lines(self.path)
+        for number, entry in enumerate(entries):
             if number == 0:
                 self._compare(entry["settings"])
             else:
                 self._remember(entry.pop("sha256"), entry.pop("crop"), entry)
-            self._whole += len(line)
 
     def _remember(self, sha256: str, crop: str, record: dict[str, Any]) -> None:
         if sha256 and record["status"] == "ok":
@@ -131,28 +123,15 @@ class CropJournal:
 
     def __enter__(self) -> CropJournal:
         """Open the journal for writing; only one run at a time may."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._stream = self.path.open("ab")
-            lock(self._stream, self.folder)
-            self._stream.truncate(self._whole)
-        except OSError as error:
-            raise FeatxError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._lines = JsonLines(self.path, self._whole)
         if not self._whole:
-            self._write({"settings": self._settings})
+            self._lines.write({"settings": self._settings})
         return self
 
     def append(self, sha256: str, crop: str, record: Mapping[str, Any]) -> None:
         """Note what became of an image."""
-        self._write({"sha256": sha256, "crop": crop, **record})
-
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        assert self._stream is not None, "the journal is not open"
-        try:
-            self._stream.write(json.dumps(entry).encode() + b"\n")
-            self._stream.flush()
-        except OSError as error:
-            raise FeatxError(f"cannot write {self.path}: {error.strerror or error}") from error
+        assert self._lines is not None, "the journal is not open"
+        self._lines.write({"sha256": sha256, "crop": crop, **record})
 
     def __exit__(
         self,
@@ -161,8 +140,8 @@ class CropJournal:
         traceback: TracebackType | None,
     ) -> None:
         """Close the journal; the file is removed where all went well, for the table has it all."""
-        assert self._stream is not None
-        close(self._stream)
+        assert self._lines is not None
+        self._lines.close()
         if kind is None:
             self.path.unlink(missing_ok=True)
 
@@ -174,28 +153,6 @@ def _holds_bytes(path: Path) -> bool:
         return False
 
 
-def lock(stream: IO[bytes], folder: Path) -> None:
-    """Keep other runs from writing to a folder while its open journal lives.
-
-    Raises
-    ------
-    FeatxError
-        If another run is writing to it.
-    """
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise FeatxError(f"another run is writing to {folder}; wait for it to end") from None
-        # A file system without locks: nothing to be done about it.
-
-
 def _record(row: Mapping[Any, Any]) -> dict[str, Any]:
     found = {name: row[name] for name in NUMERIC if name != "age" and pd.notna(row[name])}
     return {"status": row["status"], "reason": own_reason(row["reason"]), **found}
-
-
-def close(stream: IO[bytes]) -> None:
-    """Close a journal; a line that could not be written, which was told then, is not told again."""
-    with contextlib.suppress(OSError):  # the buffer is flushed once more
-        stream.close()

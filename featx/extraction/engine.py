@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -12,6 +13,7 @@ import torch
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.extraction.folding import fold
+from featx.extraction.fusing import fuse
 from featx.extraction.narrowing import narrow
 from featx.layers import LayerReader, LayerRequest
 from featx.precision import PRECISIONS, casting
@@ -19,6 +21,10 @@ from featx.views import Normalise
 from featx.weights import LoadedNetwork
 
 logger = logging.getLogger(__name__)
+
+#: Pixels at a time on a CPU. Maps of more leave its caches, and beyond 32 MiB the C library fetches
+#: memory from the system anew for each.
+_PIXELS_AT_ONCE = 2**19
 
 
 class Engine:
@@ -56,9 +62,15 @@ class Engine:
         self._requests = list(requests)
         self._step = batch_size
         self._normalise = Normalise(network.preprocessing, device)
-        folded = fold(network.module, {request.module for request in self._requests})
+        taps = {request.module for request in self._requests}
+        folded = fold(network.module, taps)
         module = narrow(folded, PRECISIONS[precision])
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cpu":
+            parts = -(-batch_size * math.prod(network.preprocessing.input_size) // _PIXELS_AT_ONCE)
+            self._step = -(-batch_size // parts)
+            with torch.inference_mode(), casting(device, precision):
+                module = fuse(module, taps, _noise(network.preprocessing.input_size), self._step)
         self._reader = LayerReader(module, self._requests)
 
     def __call__(self, pixels: torch.Tensor, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -105,6 +117,10 @@ class Engine:
         return features
 
     def _forward(self, pixels: torch.Tensor) -> dict[str, np.ndarray]:
+        count = len(pixels)
+        if count == 1 < self._step and self._device.type == "cpu":
+            # weights in the order for several are slow for one (see `FusedConvolution`)
+            pixels = pixels.repeat(2, 1, 1, 1)
         cast = casting(self._device, self._precision)
         # of the whole process, where several threads compute on the CPU
         exact = nullcontext() if self._device.type == "cpu" else exact_arithmetic()
@@ -114,4 +130,9 @@ class Engine:
             if self._mirror:
                 mirrored = self._reader(images.flip(3))
                 features = {name: (features[name] + mirrored[name]) / 2 for name in features}
-            return {name: values.cpu().numpy() for name, values in features.items()}
+            return {name: values[:count].cpu().numpy() for name, values in features.items()}
+
+
+def _noise(size: tuple[int, int]) -> torch.Tensor:
+    noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    return noise.to(memory_format=torch.channels_last)

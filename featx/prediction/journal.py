@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from featx import __version__
 from featx.atomic import write_json
-from featx.crop_journal import close, lock
 from featx.errors import FeatxError
+from featx.json_lines import JsonLines, complete_lines
 
 #: What each command's records end in.
 RESULTS = {"predict": "predictions.json", "explain": "explanations.json"}
@@ -60,7 +60,7 @@ class PredictionJournal:
         self._settings = json.loads(json.dumps(settings))  # as it will be read back
         self._known: dict[tuple[Any, str], dict[str, Any]] = {}
         self._whole = 0  # bytes of the journal's complete lines
-        self._stream: IO[bytes] | None = None
+        self._lines: JsonLines | None = None
         try:
             self._look(resume)
         except OSError as error:
@@ -89,18 +89,12 @@ class PredictionJournal:
             raise FeatxError(f"{folder} holds no output of featx {self._command}; give another -o")
 
     def _read(self) -> None:
-        for number, line in enumerate(self._path.read_bytes().splitlines(keepends=True)):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break  # the line that was being written when the run was killed
-            if not line.endswith(b"\n"):
-                break
+        entries, self._whole = complete_lines(self._path)
+        for number, entry in enumerate(entries):
             if number == 0:
                 self._compare(entry.get("settings"))
             else:
                 self._remember([entry])
-            self._whole += len(line)
 
     def _remember(self, records: Sequence[dict[str, Any]]) -> None:
         for record in records:
@@ -124,30 +118,16 @@ class PredictionJournal:
 
     def __enter__(self) -> PredictionJournal:
         """Open the journal for writing; only one run at a time may."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._stream = self._path.open("ab")
-            lock(self._stream, self.folder)
-            self._stream.truncate(self._whole)
-        except OSError as error:
-            raise FeatxError(f"cannot write {self._path}: {error.strerror or error}") from error
+        self._lines = JsonLines(self._path, self._whole)
         if not self._whole:
-            self._write({"settings": self._settings})
-            for record in self._known.values():
-                self._write(record)
+            for entry in ({"settings": self._settings}, *self._known.values()):
+                self._lines.write(entry)
         return self
 
     def note(self, record: dict[str, Any]) -> None:
         """Note what was told of a picture."""
-        self._write(record)
-
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        assert self._stream is not None, "the journal is not open"
-        try:
-            self._stream.write(json.dumps(entry, allow_nan=False).encode() + b"\n")
-            self._stream.flush()
-        except OSError as error:
-            raise FeatxError(f"cannot write {self._path}: {error.strerror or error}") from error
+        assert self._lines is not None, "the journal is not open"
+        self._lines.write(record)
 
     def finish(
         self,
@@ -178,8 +158,8 @@ class PredictionJournal:
         traceback: TracebackType | None,
     ) -> None:
         """Close the journal; its file goes where all went well, for the results have it all."""
-        assert self._stream is not None
-        close(self._stream)
+        assert self._lines is not None
+        self._lines.close()
         if kind is None:
             self._path.unlink(missing_ok=True)
 
