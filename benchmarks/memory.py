@@ -4,9 +4,9 @@
 
 `extract` is `featx.extraction.extract` as a whole: generated faceless JPEGs (seed 0), which the
 rows of the table name in turn, through a small network with random weights, with one decoding
-process. `flattened` is `featx.store.FeaturesWriter` alone, given made-up rows of VGG-16's 25,088
-values, half of them zero. Each runs in a process of its own, with one thread a library and equal
-batches. The peak is that of the process (`os.wait4`'s resident size); the sum is with the processes
+process; `--network mobilefacenet --layer flattened` has 21,504 values a row. `flattened` is
+`featx.store.FeaturesWriter` alone, given made-up rows of VGG-16's 25,088 values, half of them zero.
+Each runs in a process of its own, with one thread a library and equal batches. The peak is that of the process (`os.wait4`'s resident size); the sum is with the processes
 that it starts, of the shares that Linux counts for each (PSS), seen ten times a second, without
 mapped files: libraries are shared with whatever else runs. The ratios are many over few: they
 should be at most 1.1. Freed memory that malloc keeps for later counts too; `--give-back` makes it
@@ -33,7 +33,7 @@ from featx.memory import family, own_share
 _UNITS = 25_088
 
 
-def extract(folder: Path, n: int, batch: int, network: str) -> None:
+def extract(folder: Path, n: int, batch: int, network: str, layer: str) -> None:
     """Extract a layer of n images, of which 16 differ."""
     import numpy as np
     import pandas as pd
@@ -49,14 +49,14 @@ def extract(folder: Path, n: int, batch: int, network: str) -> None:
     paths = [f"{row % 16}.jpg" for row in range(n)]
     rows = {"image": [f"{row:07d}" for row in range(n)], "path": paths, "age": 30}
     write_table(new_table(pd.DataFrame(rows)), folder / "images.csv")
-    options = {"backbone": network, "weights": "random", "layers": ["gap"], "mirror": False}
+    options = {"backbone": network, "weights": "random", "layers": [layer], "mirror": False}
     done = extract(
         folder, folder / "features.h5", device="cpu", batch_size=batch, workers=1, **options
     )
     assert done.statuses == {"ok": n}
 
 
-def flattened(folder: Path, n: int, batch: int, network: str) -> None:
+def flattened(folder: Path, n: int, batch: int) -> None:
     """Write n rows of one layer."""
     from writing import activations, image_table
 
@@ -91,9 +91,16 @@ def peaks(words: list[str], give_back: bool) -> tuple[int, int]:
 
 @click.command(help=__doc__)
 @click.option("--images", nargs=2, default=(1_000, 100_000), show_default=True)
-@click.option("--rows", nargs=2, default=(1_000, 20_000), show_default=True, help="Of flattened.")
+@click.option(
+    "--rows",
+    nargs=2,
+    default=(1_000, 20_000),
+    show_default=True,
+    help="Of flattened; 0 0 for none.",
+)
 @click.option("--batch", default=32, show_default=True, help="Rows at a time.")
 @click.option("--network", default="onet", show_default=True, help="Of extract.")
+@click.option("--layer", default="gap", show_default=True, help="Of extract.")
 @click.option("--give-back", is_flag=True, help="Of freed memory malloc keeps nothing.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where files are written.")
 @click.option("--alone", type=(click.Choice(["extract", "flattened"]), int), hidden=True)
@@ -102,6 +109,7 @@ def main(
     rows: tuple[int, int],
     batch: int,
     network: str,
+    layer: str,
     give_back: bool,
     folder: Path | None,
     alone: tuple[str, int] | None,
@@ -109,16 +117,22 @@ def main(
     if alone:
         assert folder is not None
         what, n = alone
-        {"extract": extract, "flattened": flattened}[what](folder, n, batch, network)
+        if what == "extract":
+            extract(folder, n, batch, network, layer)
+        else:
+            flattened(folder, n, batch)
         return
-    click.echo(f"{machine()}; batches of {batch} rows, extract with {network}\n")
+    click.echo(f"{machine()}; batches of {batch} rows, extract {layer} with {network}\n")
     click.echo("| what | rows | MiB, few | MiB, many | ratio | sum, few | sum, many | ratio |")
     click.echo("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for what, sizes in (("extract", images), ("flattened", rows)):
+        if not all(sizes):
+            continue
         found = []
         for n in sizes:
             with tempfile.TemporaryDirectory(dir=folder) as name:
-                words = [__file__, "--folder", name, "--batch", str(batch), "--network", network]
+                words = [__file__, "--folder", name, "--batch", str(batch)]
+                words += ["--network", network, "--layer", layer]
                 found.append(peaks([*words, "--alone", what, str(n)], give_back))
         cells = [
             f"{few / 2**20:,.0f} | {many / 2**20:,.0f} | {many / few:.2f}"

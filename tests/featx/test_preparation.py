@@ -97,7 +97,7 @@ def test_all_kinds_of_rows(tmp_path):
     pd.testing.assert_frame_equal(table, read_table(out))
 
     ok = table.iloc[0]
-    assert Image.open(out / ok["crop"]).size == (112, 112)
+    assert Image.open(out / ok["crop"]).convert("RGB").size == (112, 112)
     assert (table["crop"] != "").tolist() == [True] + [False] * 9
     found = np.array([[ok[f"{name}_x"], ok[f"{name}_y"]] for name in LANDMARKS])
     truth = face_landmarks(25, PERSON)
@@ -141,7 +141,7 @@ def test_images_that_are_crops_already(tmp_path):
     assert whole["box_left"].isna().all()
     sized = CropSettings(detector="none", size=(20, 10))
     prepare(table, tmp_path / "sized", sized)
-    assert Image.open(tmp_path / "sized/crops/000.png").size == (10, 20)
+    assert Image.open(tmp_path / "sized/crops/000.png").convert("RGB").size == (10, 20)
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path):
@@ -360,7 +360,7 @@ def test_the_command(tmp_path):
     assert done.exit_code == 0
     assert "001.png: excluded, no age" in done.output
     assert "excluded: 1 (1 no age)" in done.output
-    assert Image.open(next((tmp_path / "out/crops").iterdir())).size == (12, 16)
+    assert Image.open(next((tmp_path / "out/crops").iterdir())).convert("RGB").size == (12, 16)
     again = run(command, [*arguments, "--size", "16x12", "--resume"], catch_exceptions=False)
     assert "nothing was missing" in again.output
     assert run(command, [*arguments, "--size", "big"]).exit_code == 2

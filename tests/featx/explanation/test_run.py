@@ -57,7 +57,7 @@ def test_attention_features_and_grad_cam(album, tmp_path):
     assert none["reason"] == "no face found"
     assert cut["status"] == "corrupt"
     for name in one["files"][:-1]:
-        assert Image.open(tmp_path / "out" / name).width > 200
+        assert Image.open(tmp_path / "out" / name).convert("RGB").width > 200
     maps = maps_of(tmp_path / "out", one)
     assert maps["face"].shape == (64, 64, 3)
     assert {k: v.shape for k, v in maps.items() if k.startswith("attention/")} == {

@@ -46,7 +46,7 @@ def test_every_image_and_face_is_told_of(model, album, tmp_path):
         assert 0.5 <= face["gender_probability"] <= 1
         assert face["age_group"] is None
 
-    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines()))
     assert [(row["image"], row["face"]) for row in rows] == [
         ("a25.png", "1"), ("both.png", "1"), ("both.png", "2"), ("cut.png", ""),
         ("more/b40.png", "1"), ("none.png", ""),

@@ -94,7 +94,7 @@ def test_every_frame_is_told_of_and_drawn_on(model, film, tmp_path):
     assert np.diff(lefts) == pytest.approx([20] * 4, abs=8)
     size = {"width": 320, "height": 220, "rate": 10, "frames": N}
     assert told["video"] == {"source": str(film), **size}
-    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines()))
     assert [row["frame"] for row in rows] == [str(number) for number in range(N)]
     assert float(rows[3]["age"]) == told["frames"][3]["faces"][0]["age"]
 
