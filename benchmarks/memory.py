@@ -6,12 +6,12 @@
 rows of the table name in turn, through a small network with random weights, with one decoding
 process; `--network mobilefacenet --layer flattened` has 21,504 values a row. `flattened` is
 `featx.store.FeaturesWriter` alone, given made-up rows of VGG-16's 25,088 values, half of them zero.
-Each runs in a process of its own, with one thread a library and equal batches. The peak is that of the process (`os.wait4`'s resident size); the sum is with the processes
-that it starts, of the shares that Linux counts for each (PSS), seen ten times a second, without
-mapped files: libraries are shared with whatever else runs. The ratios are many over few: they
-should be at most 1.1. Freed memory that malloc keeps for later counts too; `--give-back` makes it
-return all blocks from 64 KiB on (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_), to tell that
-from what the program holds.
+Each runs in a process of its own, with one thread a library and equal batches. The peak is that of
+the process (`os.wait4`'s resident size); the sum is with the processes that it starts, of the
+shares that Linux counts for each (PSS), seen ten times a second, without mapped files: libraries
+are shared with whatever else runs. The ratios are many over few: they should be at most 1.1. Freed
+memory that malloc keeps for later counts too; `--give-back` makes it return all blocks from 64 KiB
+on (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_), to tell that from what the program holds.
 """
 
 from __future__ import annotations
