@@ -230,8 +230,8 @@ def _on_cluster(
     settled = extraction.plan(table, **options | {"device": "cpu"})
     work = Sharded(settled, output, count, written)
     array, merging = _jobs(asked, output, count)
-    if not output.exists():
-        missing = work.missing(array, merging, resume=resume)
+    missing = None if output.exists() else work.missing(array, merging, resume=resume)
+    if missing and not output.exists():  # it may have been merged meanwhile
         if dry_run:
             tell_scripts([*([missing.array] if missing.labels else []), missing.merging])
             return None
@@ -239,11 +239,10 @@ def _on_cluster(
         if ended is None:
             return None
         _check_ended(work.failed(ended), output)
-        resume = True
     elif dry_run:
         click.echo(f"{output} is there; nothing would be submitted")
         return None
-    return work.finished(resume=resume)
+    return work.finished(resume=resume or missing is not None)
 
 
 def _jobs(asked: Asked, output: Path, count: int) -> tuple[Job, Job]:

@@ -73,17 +73,24 @@ class Sharded:
     def unfinished(self, *, resume: bool = True) -> dict[int, str]:
         """Return the shards that are not there, by what they hold, and what each is called.
 
+        None where the whole file is there, which may come, and the shards go, at any moment.
+
         Raises
         ------
         FeatxError
             If one, finished or not, was made otherwise, or is there without `resume`.
         """
         kept = {key: self.written[key] for key in ("dtype", "compression")}
-        return {
-            number: f"shard {part.shard} of {self.out.name}"
-            for number, part in enumerate(self.parts, start=1)
-            if not open_writer(part, self.out, resume=resume, **kept).finished()
-        }
+        try:
+            found = {
+                number: f"shard {part.shard} of {self.out.name}"
+                for number, part in enumerate(self.parts, start=1)
+                if not open_writer(part, self.out, resume=resume, **kept).finished()
+            }
+        except FeatxError:
+            if not self.out.exists():
+                raise
+        return {} if self.out.exists() else found
 
     def missing(self, array: Job, merging: Job, *, resume: bool) -> Missing:
         """Find out which shards are to be made.

@@ -89,8 +89,13 @@ def remove_merged(files: Iterable[Path], out: Path) -> list[Path]:
         wanted = whole.config_hash
     others = []
     for path in filter(Path.exists, files):
-        with FeaturesFile(path) as file:
-            merged = file.shard is not None and file.shard.config_hash == wanted
+        try:
+            with FeaturesFile(path) as file:
+                merged = file.shard is not None and file.shard.config_hash == wanted
+        except FeatxError:
+            if path.exists():
+                raise
+            continue  # another process removes them too
         if merged:
             path.unlink(missing_ok=True)
         else:

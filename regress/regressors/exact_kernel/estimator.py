@@ -204,12 +204,12 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             del spectrum
 
         residuals = np.empty(len(X))
+        scale = float(y.std())  # of what was computed with, whose rounding decides what is tied
         details: dict[Hashable, dict[str, Any]] = {}
         stops = np.cumsum(layout.sizes)
         for place, stop in enumerate(stops):
             members = layout.order[stop - layout.sizes[place] : stop]
-            others = np.delete(y, members)
-            best = grid.choose(inner[:, place], float(others.std()))
+            best = grid.choose(inner[:, place], scale)
             residuals[members] = outer[best, stop - layout.sizes[place] : stop]
             kernel, alpha = grid.candidates[best]
             details[labels[layout.groups[place]]] = {
