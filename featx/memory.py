@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,11 +42,14 @@ def free_memory(root: Path = _ROOT) -> int:
 
 
 def give_back() -> None:
-    """Give memory that was freed back to the system, where the C library is glibc; else nothing.
+    """Give memory that was freed back to the system, as far as its keepers do so when asked.
 
     glibc keeps freed blocks below the last one in use, and seldom finds a place among them for
     another tensor, whose beginning has to be aligned: over a long run the process grows and grows.
+    Arrow, in which pandas holds texts where it is there, keeps several times what a table takes.
     """
+    if arrow := sys.modules.get("pyarrow"):
+        arrow.default_memory_pool().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(ctypes.c_size_t(0))

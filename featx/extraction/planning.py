@@ -22,6 +22,7 @@ from featx.heads import GENDERS
 from featx.layers import LayerReader, LayerRequest, name_of, resolve
 from featx.loading import Crops
 from featx.manifest import crop_paths, read_table, table_file
+from featx.memory import give_back
 from featx.precision import PRECISIONS
 from featx.provenance import context, provenance
 from featx.shards import Shard
@@ -193,6 +194,7 @@ def plan(
     size = _batch_size(batch_size, where)
     path = table_file(table_path)
     table = read_table(path)
+    give_back()  # of reading it
     paths = crop_paths(table, path.parent)
     _check_images(table, paths, path)
     part = shards.find(shard, len(table)) if shard else None

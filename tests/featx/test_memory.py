@@ -103,6 +103,27 @@ def test_freed_blocks_between_others_are_given_back():
     assert int(done.stdout) > 30_000_000  # of 60 MB
 
 
+OF_ARROW = """
+import pyarrow
+from featx.memory import give_back, resident_memory
+texts = [pyarrow.array([f"{row:07d}" for row in range(200_000)]) for _ in range(30)]
+kept = pyarrow.array(["kept"])
+del texts
+held = resident_memory()
+give_back()
+print(held - resident_memory(), kept.to_pylist())
+"""
+
+
+def test_what_arrow_has_freed_is_given_back():
+    pytest.importorskip("pyarrow")
+    command = [sys.executable, "-c", OF_ARROW]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    freed, kept = done.stdout.split()
+    assert int(freed) > 20_000_000  # of 69 MB
+    assert kept == "['kept']"
+
+
 def test_nothing_to_give_back_to_another_c_library(monkeypatch):
     monkeypatch.setattr("featx.memory.ctypes.CDLL", lambda name: object())
     give_back()
