@@ -60,15 +60,22 @@ class JsonLines:
                 self._stream.close()
                 raise
 
-    def write(self, entry: Mapping[str, Any]) -> None:
+    def write(self, entry: Mapping[str, Any], *, allow_nan: bool = True) -> None:
         """Append a line, which is with the system when this returns.
+
+        Parameters
+        ----------
+        entry : mapping
+            Of what JSON can hold.
+        allow_nan : bool
+            As of `json.dumps`.
 
         Raises
         ------
         FeatxError
             If it cannot be written.
         """
-        line = json.dumps(entry).encode() + b"\n"
+        line = json.dumps(entry, allow_nan=allow_nan).encode() + b"\n"
         with self._told():
             self._stream.write(line)
             self._stream.flush()

@@ -178,9 +178,11 @@ def _outputs(
         return lambda module, given, output: found.update({tap: output.clone()})
 
     handles = [network.get_submodule(tap).register_forward_hook(hook(tap)) for tap in taps]
-    network(images)
-    for handle in handles:
-        handle.remove()
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
     return found
 
 

@@ -73,7 +73,7 @@ class Sharded:
     def unfinished(self, *, resume: bool = True) -> dict[int, str]:
         """Return the shards that are not there, by what they hold, and what each is called.
 
-        None where the whole file is there, which may come, and the shards go, at any moment.
+        Where the whole file is there nothing is; it may come, and the shards go, at any moment.
 
         Raises
         ------
@@ -160,10 +160,10 @@ class Sharded:
         ended : sequence of Task
             With the states that they were last seen in.
         """
+        lost = self.unfinished().values()
         if self.out.exists():
             return {}
         why = {task.label: f"Slurm task {task.job} {task.why}" for task in ended}
-        lost = self.unfinished().values()
         return {label: why.get(label, "not submitted") for label in lost or [self.label]}
 
     def finished(self, *, resume: bool) -> Extraction:

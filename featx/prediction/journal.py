@@ -121,13 +121,13 @@ class PredictionJournal:
         self._lines = JsonLines(self._path, self._whole)
         if not self._whole:
             for entry in ({"settings": self._settings}, *self._known.values()):
-                self._lines.write(entry)
+                self._lines.write(entry, allow_nan=False)
         return self
 
     def note(self, record: dict[str, Any]) -> None:
         """Note what was told of a picture."""
         assert self._lines is not None, "the journal is not open"
-        self._lines.write(record)
+        self._lines.write(record, allow_nan=False)
 
     def finish(
         self,

@@ -13,7 +13,7 @@ from featx.extraction.fusing import fuse
 from featx.extraction.narrowing import narrow
 from featx.layers import LayerReader, resolve
 from featx.weights import load_network
-from tests.featx.extraction.test_folding import settled
+from tests.featx.extraction.test_folding import off, settled
 
 pytestmark = pytest.mark.skipif(
     not possible(nn.Conv2d(3, 4, 3)), reason="torch has no fused operations here"
@@ -24,10 +24,6 @@ BF16 = pytest.param(
         not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 here"
     ),
 )
-
-
-def off(found, wanted):
-    return float((found.float() - wanted.float()).norm() / wanted.float().norm())
 
 
 def left(network):
