@@ -217,8 +217,7 @@ def fill(
     if not left:
         return 0
     crops = Crops(settled.paths, settled.usable, settled.network.preprocessing, max_pixels)
-    statuses = settled.table["status"].to_numpy()
-    reasons = settled.table["reason"].to_numpy()
+    outcomes = settled.table[["status", "reason"]]
     images = 0
     give_back()  # of reading the table; the processes that decode begin as copies of this one
     pin = settled.device.type == "cuda"
@@ -233,11 +232,11 @@ def fill(
                 values = np.full((stop - first, layer.units), np.nan, dtype=np.float32)
                 values[np.asarray(rows, dtype=int) - first] = features[layer.name]
                 given[layer.name] = values[wanted.start - first : wanted.stop - first]
-            writer.append(
-                given,
-                status=["corrupt" if row in failures else statuses[row] for row in wanted],
-                reason=[failures.get(row, reasons[row]) for row in wanted],
-            )
+            outcome = outcomes.iloc[wanted.start : wanted.stop].copy()
+            for row, reason in failures.items():
+                if row in wanted:
+                    outcome.iloc[row - wanted.start] = ["corrupt", reason]
+            writer.append(given, outcome["status"].tolist(), outcome["reason"].tolist())
             if number % _GIVE_BACK_EVERY == 0:
                 give_back()
             images += len(rows)
@@ -256,7 +255,7 @@ def _streams(settled: Plan) -> list[Callable[[Batch], dict[str, np.ndarray]]]:
 
 def _stream(settled: Plan, network: LoadedNetwork) -> Callable[[Batch], dict[str, np.ndarray]]:
     """Return what takes a batch through a network: features by layer, each (k, units)."""
-    names = settled.table["image"].to_numpy()
+    names = settled.table["image"]
     engine = Engine(
         network,
         settled.requests,
@@ -268,6 +267,6 @@ def _stream(settled: Plan, network: LoadedNetwork) -> Callable[[Batch], dict[str
 
     def look(batch: Batch) -> dict[str, np.ndarray]:
         _, _, pixels, rows, _ = batch
-        return engine(pixels, [names[row] for row in rows])
+        return engine(pixels, names.iloc[rows].tolist())
 
     return look

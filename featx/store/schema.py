@@ -161,13 +161,15 @@ def image_columns(table: pd.DataFrame) -> pd.DataFrame:
         if column == "age":
             images[column] = table[column].to_numpy(np.float64)
             continue
-        texts = [str(value) for value in table[column]]
-        for row, text in enumerate(texts):
-            if "\0" in text or not _is_utf8(text):
-                raise FeatxError(
-                    f"row {row + 1} of the image table: {column} {text!r} is not clean UTF-8 "
-                    "text; correct it"
-                )
+        known: dict[
+            str, str
+        ] = {}  # one object for equal texts: a million rows may be of a hundred people
+        texts = [known.setdefault(text, text) for text in map(str, table[column])]
+        if odd := [text for text in known if "\0" in text or not _is_utf8(text)]:
+            raise FeatxError(
+                f"row {texts.index(odd[0]) + 1} of the image table: {column} {odd[0]!r} is not "
+                "clean UTF-8 text; correct it"
+            )
         images[column] = pd.Series(texts, dtype=object)
     return images
 
