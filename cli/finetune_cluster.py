@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Seconds before the walltime at which a job is told to save its state and to be requeued.
 _NOTICE = 120
 
+#: The release of torch from which on torchrun knows --signals-to-handle.
+_PASSES_ON = "2.10"
+
 # Several processes: one torchrun a node. They meet at the batch script's host, at a port that other
 # jobs there seldom have. torchrun passes SIGUSR1 on only where it is told to, and else dies of it.
 _TORCHRUN = """\
@@ -115,6 +118,7 @@ def _training(
         job = replace(job, resources=replace(job.resources, nodes=1))
     if one or _processes(job) == 1:
         return replace(job, signal=f"B:USR1@{_NOTICE}")  # to the script, which is the command
+    _check_torchrun()
     command = _TORCHRUN.format(
         torchrun=program("torchrun"),
         nodes=job.resources.nodes,
@@ -122,6 +126,18 @@ def _training(
         command=again(asked.context, more),
     )
     return replace(job, command=command, signal=f"USR1@{_NOTICE}")
+
+
+def _check_torchrun() -> None:
+    from featx.doctor.packages import reaches, version_of
+    from featx.errors import FeatxError
+
+    version = version_of("torch") or "none"
+    if not reaches(version, _PASSES_ON):
+        raise FeatxError(
+            f"training by several processes on a cluster needs torch {_PASSES_ON} or newer, whose "
+            f"torchrun passes Slurm's warning on; here is {version}: upgrade it, or ask for one GPU"
+        )
 
 
 def _processes(job: Job) -> int:

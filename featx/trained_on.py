@@ -69,7 +69,11 @@ class TrainedOn:
             bool, shape (rows,).
         """
         images, persons = _digests(table["sha256"]), _digests(people(table))
-        return np.isin(images, self.images), np.isin(persons, self.people)
+        # by sorting: the way for small ranges of integers overflows in NumPy 2.0
+        return (
+            np.isin(images, self.images, kind="sort"),
+            np.isin(persons, self.people, kind="sort"),
+        )
 
     def overlap(self, table: pd.DataFrame) -> str:
         """Say which rows of a table show an image or a person that is known; empty where none does.

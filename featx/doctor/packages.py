@@ -14,15 +14,15 @@ from featx.doctor.finding import Finding
 #: What featx never works without, and from which release on.
 CORE: dict[str, str] = {
     "click": "8.1",
-    "h5py": "3.10",
+    "h5py": "3.11",
     "jinja2": "3.1",
     "joblib": "1.5",
     "matplotlib": "3.8",
-    "numpy": "1.26",
+    "numpy": "2.0",
     "pandas": "2.2",
     "scikit-learn": "1.6",
-    "scipy": "1.12",
-    "threadpoolctl": "3.2",
+    "scipy": "1.13",
+    "threadpoolctl": "3.5",
     "tqdm": "4.66",
     "uv": "0.5",
 }
@@ -62,17 +62,17 @@ LEAST: dict[str, str] = {
     "dlib-bin": "20",
     "face_recognition_models": "0.3",
     "facenet-pytorch": "2.5.3",
-    "opencv-python-headless": "4.12",
+    "opencv-python-headless": "4.13",
     "optuna": "4",
     "pillow": "10.3",
     "pyarrow": "15",
     "pydantic": "2.7",
     "PyYAML": "6",
     "safetensors": "0.4.3",
-    "tensorboard": "2.16",
+    "tensorboard": "2.17.1",
     "timm": "1.0",
-    "torch": "2.4",
-    "torchvision": "0.19",
+    "torch": "2.5",
+    "torchvision": "0.20",
 }
 
 #: Releases from which on a package no longer has what featx needs of it: OpenCV 5 has no cascades,
@@ -126,12 +126,17 @@ def check_package(name: str, remedy: str, least: str = "0", *, optional: bool = 
     if version is None:
         severity = "optional" if optional else "required"
         return Finding(name, False, "not installed", remedy, severity)  # type: ignore[arg-type]
-    if _numbers(version) < _numbers(least):
+    if not reaches(version, least):
         return Finding(name, False, f"{version}, needed is {least} or newer", remedy)
     below = BELOW.get(name)
-    if below and _numbers(version) >= _numbers(below):
+    if below and reaches(version, below):
         return Finding(name, False, f"{version}, needed is one below {below}", remedy)
     return Finding(name, True, version, severity="optional" if optional else "required")
+
+
+def reaches(version: str, least: str) -> bool:
+    """Return whether a release is `least` or newer."""
+    return _numbers(version) >= _numbers(least)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

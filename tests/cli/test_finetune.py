@@ -288,6 +288,19 @@ def test_torchrun_is_for_stages_only(featx, made, monkeypatch):
     assert "side by side with --jobs, not by torchrun" in err
 
 
+@pytest.mark.parametrize(("release", "code"), [("2.9.1+cu126", 1), ("2.10.0", 0)])
+def test_several_processes_on_a_cluster_need_a_torchrun_that_passes_signals_on(
+    featx, made, monkeypatch, release, code
+):
+    monkeypatch.setattr("featx.doctor.packages.version_of", {"torch": release}.get)
+    profile = made / "cluster.toml"
+    profile.write_text("[slurm.finetune]\nnodes = 2\n")
+    cluster = ["--cluster", "slurm", "--profile", profile, "--dry-run"]
+    got, out, err = finetune(featx, made, *cluster)
+    assert got == code
+    assert ("needs torch 2.10 or newer" in err and release in err) if code else "torchrun" in out
+
+
 def test_ages_unknown_are_left_out_and_counted(featx, made):
     ages = read_table(made / "made")["age"].to_numpy()
     change_table(made / "made", age=np.where(np.arange(24) < 4, np.nan, ages))

@@ -11,6 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from ..featx.training.made_faces import CASCADE, make_folder, write_cascade
+from ..torchrun import passes_signals_on
 from .commands import assert_accepted, featx, scripts
 
 BIN = Path(sys.executable).parent
@@ -44,6 +45,7 @@ def weights(folder):
         return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
 
 
+@passes_signals_on
 @pytest.mark.parametrize(
     "how", ["walltime is near", pytest.param("lost node", marks=pytest.mark.long)]
 )

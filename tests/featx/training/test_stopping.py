@@ -16,6 +16,7 @@ from featx.errors import Interrupted
 from featx.training.state import load_state
 from featx.training.stopping import Request, asked, deferred, stoppable
 from tests.featx.training.test_resume import ALONE, equal, train
+from tests.torchrun import passes_signals_on
 
 ROOT = Path(__file__).parents[3]
 NETWORK = Path("1-target") / "network.safetensors"
@@ -107,6 +108,7 @@ def test_a_signal_in_the_last_epochs_last_step_comes_after_the_result(made):
 STEP = random.Random(os.environ.get("FEATX_STEP_SEED", "1")).randint(2, 90)
 
 
+@passes_signals_on
 @pytest.mark.parametrize(
     ("name", "by", "who"),
     [
@@ -163,6 +165,7 @@ def test_a_refused_requeue_is_told(made):
     assert "(`scontrol requeue 12` failed: status 1; submit the job again)" in done.stderr
 
 
+@passes_signals_on
 def test_of_several_processes_the_first_has_the_job_requeued(made):
     fake_scontrol(made)
     done = command(
