@@ -12,9 +12,9 @@ import torch
 
 from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
-from featx.extraction.folding import fold
-from featx.extraction.fusing import fuse
-from featx.extraction.narrowing import narrow
+from featx.inference.folding import fold
+from featx.inference.fusing import fuse
+from featx.inference.narrowing import narrow
 from featx.layers import LayerReader, LayerRequest
 from featx.precision import PRECISIONS, casting
 from featx.views import Normalise

@@ -17,8 +17,8 @@ from featx.cluster import available_cores
 from featx.devices import BATCH_SIZES, resolve_device
 from featx.errors import FeatxError, unknown
 from featx.extraction.precision_choice import choose_precision
-from featx.extraction.streams import count_streams
 from featx.heads import GENDERS
+from featx.inference.streams import count_streams
 from featx.layers import LayerReader, LayerRequest, name_of, resolve
 from featx.loading import Crops
 from featx.manifest import crop_paths, read_table, table_file

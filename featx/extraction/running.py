@@ -22,11 +22,11 @@ from typing import Any, Literal
 import numpy as np
 
 from featx.extraction.engine import Engine
-from featx.extraction.folding import copied
 from featx.extraction.planning import Plan, plan
 from featx.extraction.precision_choice import recorded_precision
-from featx.extraction.streams import in_streams
 from featx.images import MAX_PIXELS
+from featx.inference.folding import copied
+from featx.inference.streams import in_streams
 from featx.loading import Batch, Crops, batches
 from featx.memory import give_back
 from featx.progress import tracking

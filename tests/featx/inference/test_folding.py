@@ -7,7 +7,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn.utils import weight_norm
 
 from featx.extraction.engine import Engine
-from featx.extraction.folding import fold
+from featx.inference.folding import fold
 from featx.layers import LayerReader, resolve
 from featx.weights import load_network
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from featx.extraction.folding import copied
+from featx.inference.folding import copied
 
 #: Modules whose weights are used by their own operation alone, which autocast does in the lower
 #: precision. A subclass may do anything else with them.

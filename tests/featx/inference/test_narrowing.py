@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import weight_norm
 from torch.nn.utils.parametrizations import spectral_norm
 
-from featx.extraction.narrowing import narrow
+from featx.inference.narrowing import narrow
 from featx.precision import PRECISIONS, casting
 from featx.weights import load_network
 

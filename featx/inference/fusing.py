@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Interpreter, Node, Proxy, Tracer
 
-from featx.extraction.fused_convolution import FusedConvolution, possible
-from featx.extraction.fusible import Finder, Fusion, source
+from featx.inference.fused_convolution import FusedConvolution, possible
+from featx.inference.fusible import Finder, Fusion, source
 from featx.precision import TOLERANCES
 
 logger = logging.getLogger(__name__)

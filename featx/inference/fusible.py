@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.fx import Graph, Node
 
-from featx.extraction.fused_convolution import NONE, Activation
+from featx.inference.fused_convolution import NONE, Activation
 
 _RELU: Activation = ("relu", [])
 #: Activations in oneDNN's terms.

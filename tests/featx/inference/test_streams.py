@@ -15,7 +15,7 @@ from torch.nn.utils import weight_norm
 from featx import extraction
 from featx.errors import FeatxError
 from featx.extraction import running
-from featx.extraction.streams import count_streams, in_streams
+from featx.inference.streams import count_streams, in_streams
 from featx.layers import LayerReader, resolve
 from featx.store import FeaturesFile, FeaturesWriter
 from featx.weights import load_network

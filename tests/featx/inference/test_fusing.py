@@ -4,16 +4,16 @@ import operator
 
 import pytest
 import torch
+from tests.featx.inference.test_folding import off, settled
 from torch import nn
 
-from featx.extraction import fusing
-from featx.extraction.folding import fold
-from featx.extraction.fused_convolution import NONE, FusedConvolution, possible
-from featx.extraction.fusing import fuse
-from featx.extraction.narrowing import narrow
+from featx.inference import fusing
+from featx.inference.folding import fold
+from featx.inference.fused_convolution import NONE, FusedConvolution, possible
+from featx.inference.fusing import fuse
+from featx.inference.narrowing import narrow
 from featx.layers import LayerReader, resolve
 from featx.weights import load_network
-from tests.featx.extraction.test_folding import off, settled
 
 pytestmark = pytest.mark.skipif(
     not possible(nn.Conv2d(3, 4, 3)), reason="torch has no fused operations here"
