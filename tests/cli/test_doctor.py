@@ -1,4 +1,4 @@
-"""`featx doctor` as it is typed; what each check finds is tried in tests/featx/test_doctor.py."""
+"""`featx doctor` as it is typed; what each check finds is tried in tests/featx/doctor."""
 
 from __future__ import annotations
 

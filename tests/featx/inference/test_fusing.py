@@ -4,7 +4,6 @@ import operator
 
 import pytest
 import torch
-from tests.featx.inference.test_folding import off, settled
 from torch import nn
 
 from featx.inference import fusing
@@ -14,6 +13,7 @@ from featx.inference.fusing import fuse
 from featx.inference.narrowing import narrow
 from featx.layers import LayerReader, resolve
 from featx.weights import load_network
+from tests.featx.inference.test_folding import off, settled
 
 pytestmark = pytest.mark.skipif(
     not possible(nn.Conv2d(3, 4, 3)), reason="torch has no fused operations here"
