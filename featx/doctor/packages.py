@@ -17,7 +17,7 @@ CORE: dict[str, str] = {
     "h5py": "3.11",
     "jinja2": "3.1",
     "joblib": "1.5",
-    "matplotlib": "3.8",
+    "matplotlib": "3.10",
     "numpy": "2.0",
     "pandas": "2.2",
     "scikit-learn": "1.6",
