@@ -1,12 +1,17 @@
-"""Watching processes come and go."""
+"""Watching processes come and go; jobs of a stand-in."""
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from .stand_in import FAKE
 
 
 class Processes:
@@ -54,3 +59,32 @@ class Processes:
 @pytest.fixture(scope="session")
 def processes() -> Processes:
     return Processes()
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Return the folder where this test's jobs go."""
+    folder = Path(tempfile.mkdtemp(prefix="ask"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []  # nothing is left, whatever happened
+    folder.rmdir()
+
+
+@pytest.fixture
+def fake(tmp_path, temporary):
+    def make(body: str) -> Path:
+        python = tmp_path / "env" / "bin" / "python"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.write_text(FAKE.format(python=sys.executable, body=body))
+        python.chmod(0o755)
+        return tmp_path / "env"
+
+    return make
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(20, 3)), rng.uniform(0, 69, size=20), np.repeat(np.arange(4), 5)
