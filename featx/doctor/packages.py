@@ -13,7 +13,7 @@ from featx.doctor.finding import Finding
 
 #: What featx never works without, and from which release on.
 CORE: dict[str, str] = {
-    "click": "8.1",
+    "click": "8.2",
     "h5py": "3.11",
     "jinja2": "3.1",
     "joblib": "1.5",
@@ -21,7 +21,7 @@ CORE: dict[str, str] = {
     "numpy": "2.0",
     "pandas": "2.2",
     "scikit-learn": "1.6",
-    "scipy": "1.13",
+    "scipy": "1.15",
     "threadpoolctl": "3.5",
     "tqdm": "4.66",
     "uv": "0.5",

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import featx
 import regress
@@ -64,7 +65,9 @@ def test_whom_a_network_has_seen(tmp_path):
     network = tmp_path / "tuned" / "1-target" / "network.safetensors"
     one = "1 of these 3 images (such as a) and other images of 1 person (such as 1)"
     for seen, told in ((table[:1], one), (table[:0], "nobody")):
-        write_checkpoint(network, {}, {"backbone": "onet"}, TrainedOn.of(seen))
+        write_checkpoint(
+            network, {"bias": torch.zeros(1)}, {"backbone": "onet"}, TrainedOn.of(seen)
+        )
         (printed,) = follow("docs/protocols.md", tmp_path)
         assert printed.startswith(told)
 
