@@ -41,7 +41,9 @@ def count_streams(reader: LayerReader, images: torch.Tensor, threads: int) -> in
     """
     if threads == 1:
         return 1
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    # in inference mode, in which the caller may be, torch 2.5 counts nothing
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(mode=False), torch.no_grad(), counter:
         reader(images)
     if counter.get_total_flops() > SMALL * len(images):
         return 1
