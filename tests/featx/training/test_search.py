@@ -14,6 +14,7 @@ from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from featx.training.search import run_search
 from featx.training.search_file import read_search
+from tests.exact_csv import EXACT
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 GRID = """\
@@ -29,7 +30,7 @@ space:
 def search(made, text=GRID, out="search", **options):
     (made / "search.yaml").write_text(text)
     best = run_search(read_search(made / "search.yaml"), made / out, ALONE, **options)
-    return best, pd.read_csv(made / out / "trials.csv")
+    return best, pd.read_csv(made / out / "trials.csv", **EXACT)
 
 
 def test_a_grid_tries_each_setting_once_and_keeps_the_lowest_loss(made):

@@ -26,6 +26,7 @@ from featx.training.processes import Processes
 from featx.training.search import run_search
 from featx.training.search_file import read_search
 from featx.training.search_space import Range
+from tests.exact_csv import EXACT
 from tests.featx.training.made_faces import CASCADE, make_folder, write_cascade
 
 ROOT = Path(__file__).parents[3]
@@ -64,7 +65,7 @@ def faces(tmp_path):
 def search(folder, text=PHASES, out="out", **options):
     (folder / "search.yaml").write_text(text)
     best = run_search(read_search(folder / "search.yaml"), folder / out, ALONE, **options)
-    return best, pd.read_csv(folder / out / "trials.csv")
+    return best, pd.read_csv(folder / out / "trials.csv", **EXACT)
 
 
 def setting(row):

@@ -1,7 +1,6 @@
 import pandas as pd
 import pytest
 
-from featx.doctor.packages import reaches
 from regress.compare import compare
 from regress.report.tables import (
     markdown_report,
@@ -12,9 +11,7 @@ from regress.report.tables import (
     versus_best,
     write_tables,
 )
-
-# what pandas does by itself from 3.1 on, and then warns of
-EXACT = {} if reaches(pd.__version__, "3.1") else {"float_precision": "round_trip"}
+from tests.exact_csv import EXACT
 
 
 def test_csv_read_again_is_equal(comparison, tmp_path):
