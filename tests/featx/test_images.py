@@ -99,11 +99,19 @@ def test_palette_with_a_transparent_colour(saved):
     assert (found[0, 0] == palette.convert("RGB").getpixel((0, 0))).all()
 
 
-@pytest.mark.parametrize("name", ["deep.png", "deep.tiff", "deep.pgm"])
+LEVELS = np.array([[0, 257, 32896, 65535], [128, 129, 40000, 255]], np.uint16)
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tiff"])
 def test_sixteen_bit_grey_is_scaled(saved, name):
-    levels = np.array([[0, 257, 32896, 65535], [128, 129, 40000, 255]], np.uint16)
-    found = pixels(saved(Image.fromarray(levels), name))
-    assert (found == np.rint(levels / 257)[..., None]).all()
+    found = pixels(saved(Image.fromarray(LEVELS), name))
+    assert (found == np.rint(LEVELS / 257)[..., None]).all()
+
+
+def test_sixteen_bit_pgm_is_scaled(tmp_path):
+    path = tmp_path / "deep.pgm"
+    path.write_bytes(b"P5 4 2 65535\n" + LEVELS.astype(">u2").tobytes())
+    assert (pixels(path) == np.rint(LEVELS / 257)[..., None]).all()
 
 
 def test_big_endian_sixteen_bit_tiff(saved):
