@@ -14,7 +14,7 @@ from featx.doctor.finding import Finding
 #: What featx never works without, and from which release on.
 CORE: dict[str, str] = {
     "click": "8.2",
-    "h5py": "3.11",
+    "h5py": "3.14",
     "jinja2": "3.1",
     "joblib": "1.5",
     "matplotlib": "3.10",
