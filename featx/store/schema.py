@@ -161,9 +161,7 @@ def image_columns(table: pd.DataFrame) -> pd.DataFrame:
         if column == "age":
             images[column] = table[column].to_numpy(np.float64)
             continue
-        known: dict[
-            str, str
-        ] = {}  # one object for equal texts: a million rows may be of a hundred people
+        known: dict[str, str] = {}  # one object for equal texts: many rows are of few people
         texts = [known.setdefault(text, text) for text in map(str, table[column])]
         if odd := [text for text in known if "\0" in text or not _is_utf8(text)]:
             raise FeatxError(
