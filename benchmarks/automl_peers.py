@@ -37,6 +37,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -66,7 +67,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Problem:
-    """Features, ages (years) and subjects of some images, and the folds that leave one out."""
+    """Features, ages (years) and subjects of some images, and the folds to predict."""
 
     X: np.ndarray
     y: np.ndarray
@@ -116,10 +117,35 @@ def made_up(seed: int, images: int, units: int, people: int) -> tuple[pd.DataFra
     return table, X.astype(np.float32)
 
 
-def pose(images: pd.DataFrame, X: np.ndarray) -> Problem:
-    """Return the leave-one-person-out problem of an image table and its features."""
+def pose(images: pd.DataFrame, X: np.ndarray, protocol: str = "lopo") -> Problem:
+    """Return the problem of an image table and its features under a protocol."""
     ages, people = images["age"].to_numpy(float), images["subject"].to_numpy(str)
-    return Problem(X, ages, people, plan_folds("lopo", images))
+    return Problem(X, ages, people, plan_folds(protocol, images))
+
+
+def given(
+    features: str | None, layer: str | None, protocol: str = "lopo", seed: int = 0, **sizes: int
+) -> tuple[Problem, str]:
+    """Return the problem of a features file's layer, or of made-up features, and what it is."""
+    if features and not layer:
+        raise click.UsageError("give --layer with --features")
+    if features:
+        data = load_layer(features, layer)
+        return pose(data.images, data.X, protocol), f"{Path(features).name}, layer {layer}"
+    return pose(*made_up(seed, **sizes), protocol), "made-up features"
+
+
+def with_data(command: Callable) -> Callable:
+    """Add the options by which `given` gets its data."""
+    for option in (
+        click.option("--people", default=82, show_default=True, help="Made up."),
+        click.option("--units", default=512, show_default=True, help="Made up."),
+        click.option("--images", default=1002, show_default=True, help="Made up."),
+        click.option("--layer", help="Its layer."),
+        click.option("--features", type=click.Path(exists=True), help="A features file."),
+    ):
+        command = option(command)
+    return command
 
 
 def exact_kernel(problem: Problem, sample: Sequence[Fold]) -> tuple[list[Row], float]:
@@ -218,8 +244,7 @@ def measure(
 
 
 @click.command(help=__doc__)
-@click.option("--features", type=click.Path(exists=True), help="A features file.")
-@click.option("--layer", help="Its layer.")
+@with_data
 @click.option("--folds", default=10, show_default=True, help="Folds that the peers do.")
 @click.option(
     "--method",
@@ -232,27 +257,16 @@ def measure(
 @click.option("--budget", "budgets", multiple=True, type=float, help="Of FLAML and AutoGluon.")
 @click.option("--jobs", default=available_cores(), help="Cores.  [default: all]")
 @click.option("--seed", default=0, show_default=True, help="Of data, sample and peers.")
-@click.option("--images", default=1002, show_default=True, help="Made up.")
-@click.option("--units", default=512, show_default=True, help="Made up.")
-@click.option("--people", default=82, show_default=True, help="Made up.")
 def main(
-    features: str | None,
-    layer: str | None,
     folds: int,
     methods: tuple[str, ...],
     auto_sklearn_budget: float,
     budgets: tuple[float, ...],
     jobs: int,
     seed: int,
-    **sizes: int,
+    **data: Any,
 ) -> None:
-    if features and not layer:
-        raise click.UsageError("give --layer with --features")
-    if features:
-        data = load_layer(features, layer)
-        problem, label = pose(data.images, data.X), f"{Path(features).name}, layer {layer}"
-    else:
-        problem, label = pose(*made_up(seed, **sizes)), "made-up features"
+    problem, label = given(seed=seed, **data)
     everyone = len(problem.folds)
     chosen = np.random.default_rng(seed).choice(everyone, min(folds, everyone), replace=False)
     sample = [problem.folds[i] for i in np.sort(chosen)]

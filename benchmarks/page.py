@@ -108,6 +108,11 @@ PARTS = (
         "--method exact-kernel --folds 2 --images 40 --units 5 --people 5",
     ),
     Part(
+        "auto-sklearn, by its seed and from run to run",
+        "automl_spread",
+        quick="--seeds 1 --repeats 1 --seconds 30 --evaluations 1 --images 40 --units 5 --people 8",
+    ),
+    Part(
         "Softmax heads under leave-one-person-out, folds side by side",
         "softmax_folds",
         "--images 1002 --units 512 --subjects 82 --folds 6 --turns 2",

@@ -36,7 +36,8 @@ def test_finetune(tmp_path):
     assert f"{found['ratio']:.3f} ({found['ratio_least']:.3f} to" in done.stdout.splitlines()[-1]
     assert found["ratio_least"] <= found["ratio"] <= found["ratio_greatest"]
     speeds = found["stage_images_per_second"] / found["bare_images_per_second"]
-    assert found["ratio"] == pytest.approx(speeds, rel=0.5)
+    # of two turns the medians are means, and their ratio lies between the turns' own
+    assert 0.95 * found["ratio_least"] <= speeds <= 1.05 * found["ratio_greatest"]
 
 
 def test_cluster():

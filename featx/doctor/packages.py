@@ -13,7 +13,7 @@ from featx.doctor.finding import Finding
 
 #: What featx never works without, and from which release on.
 CORE: dict[str, str] = {
-    "click": "8.2",
+    "click": "8.2.1",
     "h5py": "3.14",
     "jinja2": "3.1",
     "joblib": "1.5",

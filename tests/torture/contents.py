@@ -17,6 +17,11 @@ WHEN = frozenset(
         "context",
         "date",
         "seconds",
+        "search_seconds",
+        "refit_seconds",
+        "duration",
+        "start_time",
+        "end_time",
         "started",
         "ended",
         "finished",
@@ -70,9 +75,13 @@ def _untimed(path: Path) -> list[list[str]]:
     return [[row[number] for number in kept] for row in rows]
 
 
+def _tells_when(key: object) -> bool:
+    return str(key).rpartition(".")[2] in WHEN  # `statistics.seconds` too
+
+
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: _timeless(each) for key, each in value.items() if key not in WHEN}
+        kept = {key: _timeless(each) for key, each in value.items() if not _tells_when(key)}
         return sorted(kept.items(), key=lambda item: str(item[0]))
     if isinstance(value, list | tuple):
         return [_timeless(each) for each in value]

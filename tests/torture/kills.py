@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.torture.contents import differing, digests
 from tests.torture.processes import Command, run
-from tests.torture.verbs import VARYING, Verb
+from tests.torture.verbs import Verb
 
 #: OOM: the kernel kills a process of the command's, not always the first.
 SIGNALS = ("KILL", "TERM", "INT", "OOM")
@@ -60,7 +60,7 @@ def undisturbed(verb: Verb, inputs: Path, folder: Path) -> Undisturbed:
         time.sleep(0.02)
     ended = time.monotonic() - command.started
     assert command.process.returncode == 0, command.text
-    return Undisturbed(verb, inputs, _files(verb, out), first or ended / 2, ended)
+    return Undisturbed(verb, inputs, digests(out), first or ended / 2, ended)
 
 
 def kill_round(usual: Undisturbed, how: str, moment: float, folder: Path) -> list[str]:
@@ -82,7 +82,7 @@ def kill_round(usual: Undisturbed, how: str, moment: float, folder: Path) -> lis
     if left := again.left_after():
         problems.append(f"processes are left after --resume: {_told(left)}")
         again.kill_all()
-    problems += differing(usual.files, _files(usual.verb, out))
+    problems += differing(usual.files, digests(out))
     problems += [f"{path.name} is left in TMPDIR" for path in _temporary(again)]
     return problems
 
@@ -119,7 +119,7 @@ def two_at_once(usual: Undisturbed, rounds: int, folder: Path) -> Outcome:
             problems.append(f"the second ended with {statuses[1]}:\n{second.text}")
         if statuses[1] == 1 and len(second.text.strip().splitlines()) > 3:
             problems.append(f"the second refuses at length:\n{second.text}")
-        problems += differing(usual.files, _files(usual.verb, out))
+        problems += differing(usual.files, digests(out))
         outcome.take(problems, "refused" if statuses[1] else "waited or found it done")
     return outcome
 
@@ -130,14 +130,8 @@ def repeats(usual: Undisturbed, rounds: int, folder: Path) -> Outcome:
     for _ in range(rounds):
         shutil.rmtree(folder, ignore_errors=True)
         run(usual.verb(usual.inputs, folder / "out"), folder)
-        outcome.take(differing(usual.files, _files(usual.verb, folder / "out")))
+        outcome.take(differing(usual.files, digests(folder / "out")))
     return outcome
-
-
-def _files(verb: Verb, out: Path) -> dict[str, str]:
-    found = digests(out)
-    # of what varies by itself only the names are looked at
-    return dict.fromkeys(found, "") if verb.name in VARYING else found
 
 
 def _strike(command: Command, how: str) -> None:
