@@ -39,7 +39,7 @@ test-long: $(STAMP)
 # The oldest release of each requirement that pyproject.toml names; torch alone is some gigabytes. They
 # warn of much that has changed since, which is no error here.
 test-oldest: $(STAMP)
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-oldest
+	$(BIN)/uv venv --quiet --seed --allow-existing --python $(BIN)/python .venv-oldest
 	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct \
 	  --editable '.[finetune,haar,dlib,test]'
 	.venv-oldest/bin/python -m pytest -W default $(TESTFLAGS)

@@ -81,6 +81,9 @@ def folds_on_cluster(
     from featx.cluster.job import TASK
     from featx.errors import FeatxError
 
+    folder = output / submissions.FOLDER
+    # asked first: a task may end at any moment
+    tasks = [] if dry_run else list(submissions.live(folder).values())
     try:
         todo = unfinished(plan, finished_early(plan, output), output)
         early = None
@@ -95,7 +98,6 @@ def folds_on_cluster(
     if dry_run:
         tell_scripts([*filter(None, [early]), *([array] if todo else []), gathering])
         return None
-    tasks = list(submissions.live(array.folder).values())
     if todo and not tasks:
         _check_new(output, resume)
         before = submissions.submit(early, "early stages") if early else []

@@ -49,9 +49,9 @@ def plan_work(methods: Sequence[Method], array: Job) -> Work:
     FeatxError
         If tasks were submitted before and Slurm cannot be asked what became of them.
     """
-    everything = enumerate(units(methods), start=1)
-    missing = {number: unit.label for number, unit in everything if unit.missing()}
     mine = submissions.live(array.folder)
+    everything = enumerate(units(methods), start=1)  # after: a task may end at any moment
+    missing = {number: unit.label for number, unit in everything if unit.missing()}
     live = [mine[label] for label in missing.values() if label in mine]
     labels = {number: label for number, label in missing.items() if label not in mine}
     return Work(replace(array, tasks=tuple(labels)), labels, live)

@@ -108,8 +108,8 @@ class Sharded:
             If an earlier one is in the way, or Slurm cannot be asked what became of its tasks.
         """
         check_unfinished(self.out, self.count)
-        unfinished = self.unfinished(resume=resume)
         mine = submissions.live(array.folder)
+        unfinished = self.unfinished(resume=resume)  # after: a task may end at any moment
         live = [mine[label] for label in unfinished.values() if label in mine]
         if live and not resume:
             raise FeatxError(

@@ -19,6 +19,9 @@ from tests.torture.verbs import Verb
 #: OOM: the kernel kills a process of the command's, not always the first.
 SIGNALS = ("KILL", "TERM", "INT", "OOM")
 
+#: What older torch, as 2.5, writes as it is imported, and leaves where it is killed.
+_TORCHS = ("_remote_module_non_scriptable.py",)
+
 
 @dataclass
 class Outcome:
@@ -82,7 +85,10 @@ def kill_round(usual: Undisturbed, how: str, moment: float, folder: Path) -> lis
     if left := again.left_after():
         problems.append(f"processes are left after --resume: {_told(left)}")
         again.kill_all()
-    problems += differing(usual.files, digests(out))
+    wanted, got = usual.files, digests(out)
+    if how == "OOM" and usual.verb.did_without(out):  # and went on, so that only names are the same
+        wanted, got = dict.fromkeys(wanted, ""), dict.fromkeys(got, "")
+    problems += differing(wanted, got)
     problems += [f"{path.name} is left in TMPDIR" for path in _temporary(again)]
     return problems
 
@@ -145,7 +151,8 @@ def _strike(command: Command, how: str) -> None:
 
 
 def _temporary(command: Command) -> list[Path]:
-    return [path for path in command.temporary.rglob("*") if path.is_file()]
+    found = [path for path in command.temporary.rglob("*") if path.is_file()]
+    return [path for path in found if path.name not in _TORCHS]
 
 
 def _told(pids: list[int]) -> str:

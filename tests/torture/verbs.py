@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class Verb:
 
     name: str
     words: Callable[[Path, Path], list[str]]
+    #: Whether an output says that one of the command's processes was killed, and it did without.
+    did_without: Callable[[Path], bool] = lambda out: False
 
     def __call__(self, inputs: Path, out: Path, *more: str) -> list[str]:
         return [*self.words(inputs, out), *more]
@@ -58,6 +61,11 @@ def _regress_automl(inputs: Path, out: Path) -> list[str]:
     return ["regress", str(inputs / "features.h5"), *regressor, *budget, "-o", str(out)]
 
 
+def _counts_a_crash(out: Path) -> bool:
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in out.rglob("folds/*.json")]
+    return any(one["report"]["statistics"]["crashed"] for one in told)
+
+
 def _prepare(inputs: Path, out: Path) -> list[str]:
     return ["prepare", "fgnet", str(inputs / "faces"), "--crop", "aligned", "-o", str(out)]
 
@@ -86,6 +94,6 @@ VERBS = (
     Verb("merge", _merge),
     Verb("finetune", _finetune),
     *map(_regress, ("exact-kernel", "softmax", "ridge", "svr", "pls", "mean")),
-    Verb("regress auto-sklearn", _regress_automl),
+    Verb("regress auto-sklearn", _regress_automl, _counts_a_crash),
     Verb("compare", _compare),
 )

@@ -3,6 +3,9 @@
 import pytest
 
 from featx import extraction
+from featx.cluster import submissions
+from featx.cluster.job import Job
+from featx.cluster.profile import Resources
 from featx.errors import FeatxError
 from featx.extraction import on_slurm
 from featx.extraction.on_slurm import Sharded
@@ -72,3 +75,17 @@ def test_two_may_remove_the_same_shards(sharded, monkeypatch):
     monkeypatch.setattr(merging, "FeaturesFile", removed_before)
     assert remove_merged(files, sharded.out) == []
     assert not any(file.exists() for file in files)
+
+
+def test_shards_that_come_as_their_tasks_end_are_not_made_again(tmp_path, monkeypatch):
+    table, out = make_table(tmp_path), tmp_path / "f.h5"
+    work = Sharded(extraction.plan(table, **USUAL), out, 2, WRITTEN)
+
+    def none_is_live_any_more(folder):
+        for part in ("1/2", "2/2"):
+            extraction.extract(table, out, shard=part, **USUAL, **WRITTEN)
+        return {}
+
+    monkeypatch.setattr(submissions, "live", none_is_live_any_more)
+    array, merging = (Job(name, "true", Resources(), tmp_path) for name in ("extract", "gather"))
+    assert work.missing(array, merging, resume=True).labels == {}

@@ -109,6 +109,8 @@ def test_a_compiled_network_trains_as_the_plain_one(made):
     changes = [*PLAIN, "stages.0.epochs=1", "stages.0.batch_size=8"]
     plain, expected = train(made, "plain", *changes)
     compiled, history = train(made, "compiled", *changes, "stages.0.compile=true")
+    # torch 2.5's compiled code, once loaded, makes subnormal numbers 0 for all that comes after
+    torch.set_flush_denormal(False)
     assert compiled.keys() == plain.keys()
     assert history["train_loss"].tolist() == pytest.approx(expected["train_loss"], rel=1e-4)
     for name, tensor in plain.items():
