@@ -61,9 +61,10 @@ def _regress_automl(inputs: Path, out: Path) -> list[str]:
     return ["regress", str(inputs / "features.h5"), *regressor, *budget, "-o", str(out)]
 
 
-def _counts_a_crash(out: Path) -> bool:
+def _counts_a_lost_model(out: Path) -> bool:
     told = [json.loads(path.read_text(encoding="utf-8")) for path in out.rglob("folds/*.json")]
-    return any(one["report"]["statistics"]["crashed"] for one in told)
+    counts = [one["report"]["statistics"] for one in told if "report" in one]
+    return any(some["crashed"] or some["ensemble_dropped"] for some in counts)
 
 
 def _prepare(inputs: Path, out: Path) -> list[str]:
@@ -94,6 +95,6 @@ VERBS = (
     Verb("merge", _merge),
     Verb("finetune", _finetune),
     *map(_regress, ("exact-kernel", "softmax", "ridge", "svr", "pls", "mean")),
-    Verb("regress auto-sklearn", _regress_automl, _counts_a_crash),
+    Verb("regress auto-sklearn", _regress_automl, _counts_a_lost_model),
     Verb("compare", _compare),
 )
