@@ -19,8 +19,7 @@ auto-sklearn's budget is an option; the others' are the seconds that exact-kerne
 follow, until it does. Wall time is fit and predict (of auto-sklearn search and refit) as the peer's
 process measures it, after imports; attempts that failed do not count.
 
-Without --features there are 1,002 made-up images of 512 units, 82 people; ages follow nonlinearly
-from six latent numbers, with noise and an offset a person.
+Without --features the data are those that automl_data.py makes up.
 """
 
 from __future__ import annotations
@@ -41,15 +40,14 @@ from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
+from automl_data import Problem, given, with_data
 from peers import environments
 from side_by_side import machine
 from threadpoolctl import threadpool_limits
 
 from featx.cluster.local import available_cores
 from featx.errors import FeatxError
-from regress.data import load_layer
-from regress.protocols import Fold, plan_folds
+from regress.protocols import Fold
 from regress.regressors.auto_sklearn import AutoSklearnRegressor
 from regress.regressors.auto_sklearn.environment import VERSION
 from regress.regressors.exact_kernel import ExactKernelRegressor
@@ -63,21 +61,6 @@ HEADER = (
     "| method | budget a fold, s | folds | MAE, years | wall, s a fold | times exact-kernel's |\n"
     "| --- | ---: | ---: | ---: | ---: | ---: |"
 )
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Features, ages (years) and subjects of some images, and the folds to predict."""
-
-    X: np.ndarray
-    y: np.ndarray
-    groups: np.ndarray
-    folds: list[Fold]
-
-    def parts(self, fold: Fold) -> dict[str, np.ndarray]:
-        """Return what a method is given of a fold."""
-        X, y, groups = (values[fold.train] for values in (self.X, self.y, self.groups))
-        return {"X_train": X, "y_train": y, "groups": groups, "X_test": self.X[fold.test]}
 
 
 @dataclass
@@ -99,53 +82,6 @@ class Row:
             f"| {self.method} | {budget} | {len(self.errors)} | {mae} | {seconds:,.3f} "
             f"| {seconds / exact:,.1f} |"
         )
-
-
-def made_up(seed: int, images: int, units: int, people: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return a table of images with ages (years), and features (float32) they follow from."""
-    rng = np.random.default_rng(seed)
-    who = np.sort(np.concatenate([np.arange(people), rng.integers(people, size=images - people)]))
-    offset = rng.normal(size=people)
-    latent = rng.normal(size=(images, 6)) + 0.3 * rng.normal(size=(people, 6))[who]
-    age = 30 + 12 * np.sin(latent[:, 0]) + 5 * latent[:, 1] * latent[:, 2] + 4 * latent[:, 3]
-    age += 2 * offset[who] + 2 * rng.normal(size=images)
-    X = np.maximum(latent @ rng.normal(size=(6, units)) / np.sqrt(6), 0)
-    X += 0.3 * rng.normal(size=X.shape)
-    names = [f"{row:04d}" for row in range(images)]
-    columns = {"image": names, "subject": [f"{one:03d}" for one in who], "age": age.clip(0)}
-    table = pd.DataFrame({**columns, "fold": "", "sha256": ""})
-    return table, X.astype(np.float32)
-
-
-def pose(images: pd.DataFrame, X: np.ndarray, protocol: str = "lopo") -> Problem:
-    """Return the problem of an image table and its features under a protocol."""
-    ages, people = images["age"].to_numpy(float), images["subject"].to_numpy(str)
-    return Problem(X, ages, people, plan_folds(protocol, images))
-
-
-def given(
-    features: str | None, layer: str | None, protocol: str = "lopo", seed: int = 0, **sizes: int
-) -> tuple[Problem, str]:
-    """Return the problem of a features file's layer, or of made-up features, and what it is."""
-    if features and not layer:
-        raise click.UsageError("give --layer with --features")
-    if features:
-        data = load_layer(features, layer)
-        return pose(data.images, data.X, protocol), f"{Path(features).name}, layer {layer}"
-    return pose(*made_up(seed, **sizes), protocol), "made-up features"
-
-
-def with_data(command: Callable) -> Callable:
-    """Add the options by which `given` gets its data."""
-    for option in (
-        click.option("--people", default=82, show_default=True, help="Made up."),
-        click.option("--units", default=512, show_default=True, help="Made up."),
-        click.option("--images", default=1002, show_default=True, help="Made up."),
-        click.option("--layer", help="Its layer."),
-        click.option("--features", type=click.Path(exists=True), help="A features file."),
-    ):
-        command = option(command)
-    return command
 
 
 def exact_kernel(problem: Problem, sample: Sequence[Fold]) -> tuple[list[Row], float]:

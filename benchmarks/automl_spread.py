@@ -6,7 +6,7 @@ One fold, the same for every run: a third of the people are tested on, by a seed
 each seed is searched with some times over, once with a budget of seconds and once with one of
 models evaluated; the mean absolute errors say what the seed changes and what the clock does.
 `models` are those that succeeded, of those that were begun. Without --features the data are made up
-as those of automl_peers.py.
+by automl_data.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 import numpy as np
-from automl_peers import Problem, given, with_data
+from automl_data import Problem, given, with_data
 from side_by_side import machine
 
 from regress.regressors.auto_sklearn import AutoSklearnRegressor

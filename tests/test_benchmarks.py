@@ -135,12 +135,20 @@ def test_extraction():
     assert ratio == pytest.approx(median, rel=0.5)
 
 
+def test_automl_spread_tells_seeds_from_repeats(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    spread = importlib.import_module("automl_spread").spread
+    told = spread({0: [4.0, 6.0], 1: [9.0, 9.0]})  # means 5 and 9; variances 2 and 0
+    assert "7.000 years on average" in told
+    assert f"seeds' means {8**0.5:.3f}, of repeats with one seed 1.000" in told
+
+
 def test_the_page_has_every_program_and_tells_of_one_that_fails(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     page = importlib.import_module("page")
     named = {part.program for part in page.PARTS}
     programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert named == programs - {"page", "side_by_side", "made_up"}
+    assert named == programs - {"page", "side_by_side", "made_up", "automl_data"}
     for part in page.PARTS:  # options that the programs know
         command = click_command(part.program)
         for quick in (False, True):
