@@ -71,8 +71,7 @@ def test_automl_peers():
 def test_a_budget_too_short_is_doubled(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     peers = importlib.import_module("automl_peers")
-    images, X = peers.made_up(0, images=12, units=3, people=3)
-    problem = peers.pose(images, X)
+    problem, _ = peers.given(None, None, images=12, units=3, people=3)
     asked = []
 
     def ask(part, budget, **given):
