@@ -49,22 +49,20 @@ def made_up(seed: int, images: int, units: int, people: int) -> tuple[pd.DataFra
     return table, X.astype(np.float32)
 
 
-def pose(images: pd.DataFrame, X: np.ndarray, protocol: str = "lopo") -> Problem:
-    """Return the problem of an image table and its features under a protocol."""
-    ages, people = images["age"].to_numpy(float), images["subject"].to_numpy(str)
-    return Problem(X, ages, people, plan_folds(protocol, images))
-
-
 def given(
     features: str | None, layer: str | None, protocol: str = "lopo", seed: int = 0, **sizes: int
 ) -> tuple[Problem, str]:
-    """Return the problem of a features file's layer, or of made-up features, and what it is."""
+    """Return the problem of a features file's layer, or of made-up features, and what they are."""
     if features and not layer:
         raise click.UsageError("give --layer with --features")
     if features:
         data = load_layer(features, layer)
-        return pose(data.images, data.X, protocol), f"{Path(features).name}, layer {layer}"
-    return pose(*made_up(seed, **sizes), protocol), "made-up features"
+        images, X, label = data.images, data.X, f"{Path(features).name}, layer {layer}"
+    else:
+        images, X = made_up(seed, **sizes)
+        label = "made-up features"
+    ages, people = images["age"].to_numpy(float), images["subject"].to_numpy(str)
+    return Problem(X, ages, people, plan_folds(protocol, images)), label
 
 
 def with_data(command: Callable) -> Callable:

@@ -62,7 +62,6 @@ def main(seeds: int, repeats: int, seconds: float, evaluations: int, **data: Any
         f"{problem.X.shape[1]:,} units; {machine()}; "
         f"auto-sklearn {VERSION}, search space fast\n\n{HEADER}"
     )
-    # each seed's repeats lie as far apart as they can: a slow hour is shared by all
     budgets = {
         f"{seconds:g} s": {"time_budget": seconds, "run_time_limit": seconds / 3},
         f"{evaluations} models": {
@@ -72,6 +71,7 @@ def main(seeds: int, repeats: int, seconds: float, evaluations: int, **data: Any
         },
     }
     found: dict[str, dict[int, list[float]]] = {name: {} for name in budgets}
+    # each seed's repeats lie as far apart as they can: a slow hour is shared by all
     for _ in range(repeats):
         for seed in range(seeds):
             for name, budget in budgets.items():

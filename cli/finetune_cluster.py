@@ -81,9 +81,8 @@ def folds_on_cluster(
     from featx.cluster.job import TASK
     from featx.errors import FeatxError
 
-    folder = output / submissions.FOLDER
     # asked first: a task may end at any moment
-    tasks = [] if dry_run else list(submissions.live(folder).values())
+    tasks = [] if dry_run else list(submissions.live(output / submissions.FOLDER).values())
     try:
         todo = unfinished(plan, finished_early(plan, output), output)
         early = None

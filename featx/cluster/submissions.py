@@ -188,6 +188,9 @@ def latest(folder: Path) -> dict[str, Task]:
 def live(folder: Path) -> dict[str, Task]:
     """Return the labels whose last submission from a folder still waits or works, with its task.
 
+    To be asked before one looks at what the tasks have written: a task that ends in between has
+    written it, where the other way round it would be neither live nor seen to be done.
+
     Raises
     ------
     FeatxError
