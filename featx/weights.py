@@ -1,13 +1,10 @@
-"""Weights for a backbone: found or downloaded, verified, and loaded without running their code."""
+"""Weights for a backbone: verified, and loaded without running their code."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import socket
-import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from featx.backbones import Backbone, Preprocessing, Weights, create, get_backbone, list_backbones
-from featx.checkpoints import PICKLES, SAFETENSORS, Checkpoint, State, read_checkpoint
-from featx.errors import FeatxError, unknown
+from featx.backbones import Backbone, Preprocessing, create, get_backbone, list_backbones
+from featx.checkpoints import Checkpoint, State, read_checkpoint
+from featx.errors import FeatxError
 from featx.file_hash import file_sha256
 from featx.heads import HeadSpec, attach_heads, with_heads
 from featx.trained_on import TrainedOn
-
-#: Seconds without a byte after which a download is given up.
-DOWNLOAD_TIMEOUT = 30.0
+from featx.weights_location import locate
 
 _RANDOM = re.compile(r"random(?::(\d+))?")
 
@@ -170,27 +165,6 @@ def _fine_tuned(
     )
 
 
-def locate(backbone: Backbone, weights: str) -> Path:
-    """Return the file that holds some weights, downloading a registered set if need be.
-
-    Raises
-    ------
-    FeatxError
-        If the name is neither registered nor a file, or the set cannot be downloaded.
-    """
-    published = backbone.weights.get(weights)
-    if published is not None:
-        return _cached(backbone, weights, published)
-    path = Path(weights).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise FeatxError(f"--weights {weights} is a folder; give the weights file itself")
-    if path.suffix.lower() in SAFETENSORS + PICKLES or len(path.parts) > 1:
-        raise FeatxError(f"--weights {weights} is not there; check the path")
-    raise unknown(f"weights for {backbone.name}", weights, [*backbone.weights, "random"])
-
-
 def check_weights(backbone: str, weights: str) -> None:
     """See whether weights can be had, as `load_network` takes them, without fetching any.
 
@@ -203,47 +177,6 @@ def check_weights(backbone: str, weights: str) -> None:
     published = entry.weights.get(weights)
     if not _RANDOM.fullmatch(weights) and (published is None or published.url is None):
         locate(entry, weights)
-
-
-def _cached(backbone: Backbone, name: str, published: Weights) -> Path:
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / published.file
-    if path.is_file():
-        return path
-    digits = f" (SHA-256 {published.sha256}…)" if published.sha256 else ""
-    digits = digits.replace("…", "") if len(published.sha256) == 64 else digits
-    wanted = f"put {published.file}{digits} into {folder}"
-    if published.url is None:
-        raise FeatxError(
-            f"weights {name!r} of {backbone.name} are not on this machine and have no public "
-            f"address: {wanted}, or give the file with --weights FILE"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _timeout(DOWNLOAD_TIMEOUT):
-            torch.hub.download_url_to_file(
-                published.url,
-                str(path),
-                hash_prefix=published.sha256 or None,
-                progress=sys.stderr.isatty(),
-            )
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise FeatxError(
-            f"cannot download weights {name!r} of {backbone.name} from {published.url} "
-            f"({reason}); {wanted}"
-        ) from error
-    return path
-
-
-@contextmanager
-def _timeout(seconds: float) -> Any:
-    former = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(former)
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
