@@ -1,4 +1,4 @@
-"""One stage's training: steps, epochs, validation, and taking up where it was stopped.
+"""One stage's training: epochs, validation, and taking up where it was stopped.
 
 Data order, augmentation and dropout are functions of the seed, the epoch and the step, so the
 weights after a resumed stage equal those of an undisturbed one bit by bit on the same device.
@@ -16,20 +16,14 @@ import torch
 from torch import nn
 
 from featx.backbones import Preprocessing
-from featx.devices import exact_arithmetic
 from featx.errors import FeatxError
 from featx.heads import Heads, Task
-from featx.precision import casting
-from featx.training.augmentation import Augment
-from featx.training.order import epoch_batches, share
+from featx.training.order import Epoch, epoch_batches, share
 from featx.training.processes import Processes
-from featx.training.schedule import RateSchedule, make_optimiser
 from featx.training.state import check_state, load_state, save_state
+from featx.training.steps import Steps
 from featx.training.stopping import Request, asked, interrupted
-from featx.training.task_losses import TaskLosses
-from featx.training.unlocking import training_mode
 from featx.training.validation import Images, Scores, validate
-from featx.views import Normalise
 
 if TYPE_CHECKING:
     from featx.training.stage_config import Stage
@@ -102,33 +96,20 @@ class StageTraining:
         on_images: Callable[[int], None] | None = None,
         save_every: float = SAVE_EVERY,
     ) -> None:
-        device = processes.device
-        self.network = network.to(
-            device=device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        )
-        self._heads, self._stage, self._processes, self._seed = heads, stage, processes, seed
+        self.network, self._heads, self._stage = network, heads, stage
+        self._processes, self._seed = processes, seed
         self._train, self._validation = train, validation
-        self._normalise = Normalise(preprocessing, device)
-        self._augment = Augment(stage.augmentation, seed, preprocessing.input_size)
-        weights = {task: each.to(device) for task, each in (class_weights or {}).items()}
-        self._losses = TaskLosses(stage, heads, weights).to(device)
-        own = {id(parameter) for parameter in heads.parameters()}
-        unlocked = [p for p in network.parameters() if p.requires_grad]
-        self._optimiser = make_optimiser(
-            stage.optimiser,
-            [p for p in unlocked if id(p) not in own],
-            [p for p in unlocked if id(p) in own],
-            self._losses.parameters_to_train,
+        self._steps = Steps(
+            network,
+            heads,
+            preprocessing,
+            stage,
+            images=train,
+            processes=processes,
+            batches=len(self._batches(0)),
+            seed=seed,
+            class_weights=class_weights or {},
         )
-        self._unlocked = unlocked
-        self._schedule = RateSchedule(
-            stage.schedule, self._optimiser, stage.epochs * self._steps_an_epoch
-        )
-        self._scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
-        self._spread = processes.spread(self.network)
-        # batches have two sizes at most: each is compiled for itself, which is the fastest
-        self._fast = torch.compile(self._spread, dynamic=False) if stage.compile else self._spread
         self._state_file, self._key = state_file, key
         self._on_epoch = on_epoch or (lambda row: None)
         self._on_images = on_images or (lambda n: None)
@@ -137,22 +118,12 @@ class StageTraining:
         self._epoch, self._step, self._sums = 0, 0, [0.0, 0.0]
         self._best: dict[str, Any] = {}
 
-    @property
-    def _batch(self) -> int:
-        return self._stage.batch_size * self._processes.count
-
-    def _batches(self, epoch: int) -> list[np.ndarray]:
+    def _batches(self, number: int) -> list[np.ndarray]:
+        count = self._processes.count
+        batch = self._stage.batch_size * count
         return epoch_batches(
-            len(self._train),
-            self._batch,
-            seed=self._seed,
-            epoch=epoch,
-            processes=self._processes.count,
+            len(self._train), batch, seed=self._seed, epoch=number, processes=count
         )
-
-    @property
-    def _steps_an_epoch(self) -> int:
-        return -(-len(self._batches(0)) // self._stage.accumulate)
 
     def fit(self) -> None:
         """Train to the end, from where a former state left off, and leave the kept weights in."""
@@ -168,7 +139,7 @@ class StageTraining:
                     f"{self._epoch + 1}; lower optimiser.learning_rate or set clip_norm"
                 )
             row = self._row(scores, time.monotonic() - start)
-            self._schedule.after_epoch(scores.loss if scores else None)
+            self._steps.end_epoch(scores.loss if scores else None)
             self.history.append(row)
             self._keep(scores)
             self._epoch, self._step, self._sums = self._epoch + 1, 0, [0.0, 0.0]
@@ -185,19 +156,18 @@ class StageTraining:
     # ------------------------------------------------------------------ one epoch
 
     def _train_epoch(self) -> None:
-        training_mode(self._spread)
-        batches = self._batches(self._epoch)
-        processes = self._processes
+        self._steps.begin_epoch()
+        processes, batches = self._processes, self._batches(self._epoch)
         own = [share(batch, processes.rank, processes.count) for batch in batches]
+        epoch = Epoch(self._epoch, batches, own)
         todo = range(self._step, len(batches))
         losses: list[tuple[int, torch.Tensor]] = []
         ahead = self._train.store.batches([self._train.rows[own[step]] for step in todo])
         for step, pixels in zip(todo, ahead, strict=True):
-            loss = self._one_step(step, pixels, own[step], len(batches[step]), len(batches))
-            losses.append((step, loss))
+            losses.append((step, self._steps.one(epoch, step, pixels)))
             last = step + 1 == len(batches)
             if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
-                self._look(losses, own, batches)
+                self._look(losses, epoch)
                 losses.clear()
             self._step = step + 1
             if processes.first:
@@ -207,58 +177,24 @@ class StageTraining:
                 continue
             request = self._request()
             if request:
-                self._look(losses, own, batches)
+                self._look(losses, epoch)
                 self._stop(request, f"step {self._step} of epoch {self._epoch + 1}")
             if not losses:
                 self._save_if_due()
 
-    def _one_step(
-        self, step: int, pixels: torch.Tensor, mine: np.ndarray, n: int, n_steps: int
-    ) -> torch.Tensor:
-        stage, processes = self._stage, self._processes
-        # dropout draws from here; so no state of random numbers needs to be kept
-        torch.manual_seed(_seed_of(self._seed, self._epoch, step, processes.rank))
-        first = step // stage.accumulate * stage.accumulate
-        in_group = min(stage.accumulate, n_steps - first)
-        pixels = pixels.to(processes.device, non_blocking=True)
-        images = self._normalise(self._augment(pixels, self._train.rows[mine], self._epoch))
-        with exact_arithmetic(), casting(processes.device, stage.precision):
-            given = self._fast(images)
-        loss = self._losses(given.float(), self._train.targets(mine, self._processes.device))
-        # processes average their gradients, so that unequal parts have to be weighed
-        weight = len(mine) * processes.count / n / in_group
-        with exact_arithmetic():
-            self._scaler.scale(loss * weight).backward()
-        if step + 1 == first + in_group:
-            for trained in self._losses.parameters_to_train:
-                processes.average(trained.grad)
-            if stage.clip_norm:
-                self._scaler.unscale_(self._optimiser)
-                nn.utils.clip_grad_norm_(self._unlocked, stage.clip_norm)
-            self._scaler.step(self._optimiser)
-            self._scaler.update()
-            self._optimiser.zero_grad(set_to_none=True)
-            self._schedule.after_step()
-        return loss.detach()
-
-    def _look(
-        self,
-        losses: list[tuple[int, torch.Tensor]],
-        own: list[np.ndarray],
-        batches: list[np.ndarray],
-    ) -> None:
+    def _look(self, losses: list[tuple[int, torch.Tensor]], epoch: Epoch) -> None:
         """Add up the losses, and stop at the first that is not finite."""
         for step, loss in losses:
             value = float(loss)
             if not np.isfinite(value):
-                names = [self._train.names[row] for row in own[step]]
+                names = [self._train.names[row] for row in epoch.own[step]]
                 raise FeatxError(
                     f"stage {self._stage.name}: the loss is {value} at step {step + 1} of epoch "
                     f"{self._epoch + 1}, on the images {', '.join(names)}; lower "
                     "optimiser.learning_rate, set clip_norm, or look at these images"
                 )
-            self._sums[0] += value * len(own[step])
-            self._sums[1] += len(own[step])
+            self._sums[0] += value * len(epoch.own[step])
+            self._sums[1] += len(epoch.own[step])
 
     def _validate(self) -> Scores | None:
         if self._validation is None:
@@ -266,8 +202,8 @@ class StageTraining:
         return validate(
             self.network,
             self._heads,
-            self._losses,
-            self._normalise,
+            self._steps.losses,
+            self._steps.normalise,
             self._validation,
             self._processes,
             self._stage.precision,
@@ -279,9 +215,8 @@ class StageTraining:
         row = {"epoch": self._epoch + 1, "train_loss": loss_sum / count}
         if scores:
             row |= {"validation_loss": scores.loss, **scores.measures}
-        row |= self._losses.named_weights()
-        rates = [group["lr"] for group in self._optimiser.param_groups]
-        return row | {"learning_rate": rates[0], "seconds": seconds}
+        row |= self._steps.losses.named_weights()
+        return row | {"learning_rate": self._steps.learning_rate, "seconds": seconds}
 
     def _keep(self, scores: Scores | None) -> None:
         if scores is None or self._stage.keep != "best":
@@ -328,11 +263,7 @@ class StageTraining:
                 "sums": self._sums,
                 "history": self.history,
                 "best": self._best,
-                "network": self.network.state_dict(),
-                "losses": self._losses.state_dict(),
-                "optimiser": self._optimiser.state_dict(),
-                "schedule": self._schedule.state_dict(),
-                "scaler": self._scaler.state_dict(),
+                **self._steps.state_dict(),
             },
         )
         self._saved = time.monotonic()
@@ -345,15 +276,7 @@ class StageTraining:
         check_state(state, self._state_file, self._key, self._processes.count)
         self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
         self.history, self._best = state["history"], state["best"]
-        self.network.load_state_dict(state["network"])
-        self._losses.load_state_dict(state["losses"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._schedule.load_state_dict(state["schedule"])
-        self._scaler.load_state_dict(state["scaler"])
+        self._steps.load_state_dict(state)
         done = sum(len(batch) for batch in self._batches(self._epoch)[: self._step])
         if self._processes.first:
             self._on_images(self._epoch * len(self._train) + done)
-
-
-def _seed_of(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

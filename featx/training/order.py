@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one process does in an epoch.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    batches : list of numpy.ndarray
+        int64 row positions, of all processes together.
+    own : list of numpy.ndarray
+        This process's part of each.
+    """
+
+    number: int
+    batches: list[np.ndarray]
+    own: list[np.ndarray]
 
 
 def epoch_batches(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -196,20 +197,18 @@ def burst(monkeypatch, place, name, error):
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=str)
 def test_too_little_memory_says_what_to_lower(featx, made, monkeypatch, error):
-    from featx.training import loop
+    from featx.training.steps import Steps
 
-    burst(monkeypatch, loop.StageTraining, "_one_step", error)
+    burst(monkeypatch, Steps, "one", error)
     one_line(
         finetune(featx, made),
         "too little memory for batches of 4 images; set batch_size: 2 and accumulate: 2",
     )
 
 
-@pytest.mark.parametrize("place", ["validate", "TaskLosses"])
-def test_too_little_memory_outside_of_the_steps(featx, made, monkeypatch, place):
-    from featx.training import loop
-
-    burst(monkeypatch, loop, place, SHORTAGES[0])
+@pytest.mark.parametrize(("module", "name"), [("loop", "validate"), ("steps", "TaskLosses")])
+def test_too_little_memory_outside_of_the_steps(featx, made, monkeypatch, module, name):
+    burst(monkeypatch, import_module(f"featx.training.{module}"), name, SHORTAGES[0])
     one_line(finetune(featx, made), "stage target: ", "too little memory for batches of 4 images")
 
 

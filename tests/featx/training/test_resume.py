@@ -19,6 +19,7 @@ from featx.training.loop import StageTraining
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from featx.training.stage import run_stage
+from featx.training.steps import Steps
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 ROOT = Path(__file__).parents[3]
@@ -47,20 +48,20 @@ def test_stopped_after_any_step_resumes_to_the_same_weights(made, monkeypatch, s
     changes = ["stages.0.head.dropout=0.3", f"stages.0.accumulate={accumulate}"]
     whole = train(made, made / "whole", changes)
     steps = []
-    one_step = StageTraining._one_step
+    one = Steps.one
 
     def counted(self, *arguments):
         if len(steps) == stop:
             raise Stopped
         steps.append(1)
-        return one_step(self, *arguments)
+        return one(self, *arguments)
 
-    monkeypatch.setattr(StageTraining, "_one_step", counted)
+    monkeypatch.setattr(Steps, "one", counted)
     with pytest.raises(Stopped):
         train(made, made / "stopped", changes, save_every=0)
     written = made / "stopped" / "1-target" / "history.csv"
     assert written.exists() == (stop > 4)  # an epoch has four steps
-    monkeypatch.setattr(StageTraining, "_one_step", one_step)
+    monkeypatch.setattr(Steps, "one", one)
     resumed = train(made, made / "stopped", changes, resume=True)
     assert equal(whole, resumed)
     histories = [pd.read_csv(written), pd.read_csv(made / "whole" / "1-target" / "history.csv")]

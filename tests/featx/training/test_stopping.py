@@ -24,19 +24,19 @@ NETWORK = Path("1-target") / "network.safetensors"
 # the command, in which process RANK sends WHO a SIGNAL as it begins its step STEP
 PROGRAM = """
 import os, signal, sys
-from featx.training.loop import StageTraining
+from featx.training.steps import Steps
 
 if "STEP" in os.environ and os.environ.get("RANK", "0") == os.environ["BY"]:
-    one_step, steps = StageTraining._one_step, []
+    one, steps = Steps.one, []
 
     def counted(self, *arguments):
         steps.append(1)
         if len(steps) == int(os.environ["STEP"]):
             process = {"self": os.getpid(), "parent": os.getppid()}[os.environ["WHO"]]
             os.kill(process, signal.Signals[os.environ["SIGNAL"]])
-        return one_step(self, *arguments)
+        return one(self, *arguments)
 
-    StageTraining._one_step = counted
+    Steps.one = counted
 
 from cli.main import main
 main(sys.argv[1:])
