@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class PixelStore:
         self._crops = Crops(self._files, np.ones(len(files), bool), preprocessing)
         self._shape = (*preprocessing.decoded_size, 3)
         self._pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="featx-decode")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="featx-decode-ahead")
         self._decoded: np.ndarray | None = None
         allowed = int(free_memory() * MEMORY_SHARE) // sharers if memory is None else memory
         self.fits = len(files) * int(np.prod(self._shape)) <= allowed
@@ -71,6 +72,7 @@ class PixelStore:
 
     def close(self) -> None:
         """End the threads and let go of the pixels."""
+        self._ahead.shutdown(cancel_futures=True)  # first, for what it does is done by the others
         self._pool.shutdown(cancel_futures=True)
         self._decoded = None
 
@@ -126,36 +128,12 @@ class PixelStore:
         FeatxError
             As `take`.
         """
-        ready: queue.Queue[torch.Tensor | BaseException | None] = queue.Queue(maxsize=ahead)
-        stop = threading.Event()
-
-        def put(item: torch.Tensor | BaseException | None) -> None:
-            while not stop.is_set():
-                try:
-                    return ready.put(item, timeout=0.1)
-                except queue.Full:
-                    continue
-
-        def fill() -> None:
-            try:
-                for rows in batches:
-                    if stop.is_set():
-                        return
-                    put(self.take(rows))
-                put(None)
-            except BaseException as error:  # reaches the caller below
-                put(error)
-
-        thread = threading.Thread(target=fill, name="featx-decode-ahead", daemon=True)
-        thread.start()
-        try:
-            while (item := ready.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            stop.set()
-            thread.join()
+        todo = (self._ahead.submit(self.take, rows) for rows in batches)
+        coming = deque(islice(todo, ahead))
+        while coming:
+            pixels = coming.popleft().result()
+            coming.extend(islice(todo, 1))
+            yield pixels
 
     def _decode(self, row: int) -> np.ndarray:
         _, pixels, reason = self._crops[row]

@@ -1,5 +1,7 @@
 """Pixels in training are those of extraction, from memory or decoded each time."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from featx.loading import fit
 from featx.training import pixels
 from featx.training.pixels import PixelStore
 
+ROOT = Path(__file__).parents[3]
 PREPROCESSING = Preprocessing((24, 20), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
@@ -53,6 +56,29 @@ def test_decoding_ahead_ends_with_the_caller(files):
         next(taken)
         taken.close()  # must neither hang nor go on decoding
         assert torch.equal(store.take([3]), by_hand(files, [3]))
+
+
+# what a stage that a signal stops may leave to the end: its frames, in a circle of references
+LEFT = """
+import gc
+import sys
+import time
+from featx.training.pixels import PixelStore
+from tests.featx.training.test_pixels import PREPROCESSING
+
+gc.set_threshold(0)  # only at the end
+store = PixelStore(sys.argv[1:], PREPROCESSING)
+circle = [store.batches([[row] for row in range(150)])]
+next(circle[0])
+time.sleep(1)  # as much is decoded ahead as there may be
+circle.append(circle)
+store.close()
+del circle
+"""
+
+
+def test_decoding_ahead_that_nobody_ended_does_not_keep_the_program(files):
+    subprocess.run([sys.executable, "-c", LEFT, *files], cwd=ROOT, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["from memory", "each time"])
