@@ -44,7 +44,7 @@ SlurmdParameters=config_overrides
 SlurmdTimeout=10
 KillWait=5
 MinJobAge=600
-MaxArraySize=101
+MaxArraySize=13
 ReturnToService=2
 GresTypes=gpu
 NodeName=cpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port1} CPUs=4 RealMemory=8000

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def methods(slurm, tmp_path_factory):
     """What is asked for, and the folder of the same computed here."""
     folder = tmp_path_factory.mktemp("local")
-    features = write_features(folder / "features.h5", n_subjects=82, per_subject=4)
+    features = write_features(folder / "features.h5", n_subjects=10, per_subject=4)
     asked = ["regress", features, "--regressor", "ridge", "--regressor", "pls"]
     featx(*asked, "-o", folder / "runs")
     return asked, folder / "runs"
@@ -41,7 +41,7 @@ def test_dry_run_prints_scripts_that_sbatch_accepts(slurm, methods, tmp_path):
     )
     told = featx(*asked, "-o", out, "--cluster", "slurm", "--profile", profile, "--dry-run").stdout
     found = scripts(told)
-    assert len(found) == 3  # of arrays two, for this cluster's indices end at 100
+    assert len(found) == 3  # of arrays two, for this cluster's indices end at 12
     for script in found:
         assert_accepted(script, tmp_path)
     assert not out.parent.exists()
@@ -54,9 +54,9 @@ def test_through_all_that_goes_wrong_to_the_predictions_of_a_local_run(slurm, me
     spoil.write_text(
         f"if [ ! -e {tmp_path}/mended ]; then case $SLURM_ARRAY_TASK_ID in\n"
         # the second array has no such numbers
-        f"  70) exec {sys.executable} -c \"import time; x = b'x' * 2 * 10**9; time.sleep(60)\";;\n"
-        "  75) sleep 300;;\n"
-        f"  40) mkdir {tmp_path}/lost && sleep 300;;\n"  # once: not when it is begun again
+        f"  9) exec {sys.executable} -c \"import time; x = b'x' * 2 * 10**9; time.sleep(60)\";;\n"
+        "  10) sleep 300;;\n"
+        f"  11) mkdir {tmp_path}/lost && sleep 300;;\n"  # once: not when it is begun again
         "esac; fi\n"
     )
     profile.write_text(
@@ -73,7 +73,7 @@ def test_through_all_that_goes_wrong_to_the_predictions_of_a_local_run(slurm, me
     slurm.ask("scancel", job)
     slurm.until(lambda: (tmp_path / "lost").exists())
     node = slurm.ask("squeue", "-h", "-r", "-tR", "-o%K %N").split()
-    node = node[node.index("40") + 1]
+    node = node[node.index("11") + 1]
     slurm.lose_node(node)
     slurm.start_node(node)
     slurm.until(lambda: not slurm.ask("squeue", "-h").strip(), seconds=900)
@@ -83,7 +83,7 @@ def test_through_all_that_goes_wrong_to_the_predictions_of_a_local_run(slurm, me
         json.loads((out / f"gap.{name}" / "run.json").read_text()) for name in ("ridge", "pls")
     ]
     failed = [reason for info in infos for reason in info["folds"]["failed"].values()]
-    assert sum(info["folds"]["done"] for info in infos) == 162, failed
+    assert sum(info["folds"]["done"] for info in infos) == 18, failed
     assert len(failed) == 2
     assert any("memory limit" in reason for reason in failed), failed
     assert any("TIME LIMIT" in reason for reason in failed), failed
@@ -91,7 +91,7 @@ def test_through_all_that_goes_wrong_to_the_predictions_of_a_local_run(slurm, me
     (tmp_path / "mended").touch()
     before = {each.name for each in out.glob("slurm/*.json")}
     done = featx(*words, "--resume")
-    assert "82 of 82 folds" in done.stdout
+    assert "10 of 10 folds" in done.stdout
     new = [
         json.loads(each.read_text()) for each in out.glob("slurm/*.json") if each.name not in before
     ]
