@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from featx.errors import Interrupted
 from featx.training.state import load_state
 from featx.training.stopping import Request, asked, deferred, stoppable
+from tests.featx.training.made_faces import make_folder, write_cascade
 from tests.featx.training.test_resume import ALONE, equal, train
 from tests.torchrun import passes_signals_on
 
@@ -105,6 +106,20 @@ def test_a_signal_in_the_last_epochs_last_step_comes_after_the_result(made):
     assert equal(train(made, made / "whole"), load_file(made / "out" / NETWORK))
 
 
+LONGER = ["--set", "stages.0.epochs=50", "--set", "stages.0.head.dropout=0.3"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The weights of two processes that nobody asks to stop."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    make_folder(folder / "made")
+    write_cascade(folder)
+    done = command(folder, "out", *LONGER, processes=2)
+    assert done.returncode == 0, done.stderr
+    return load_file(folder / "out" / NETWORK)
+
+
 STEP = random.Random(os.environ.get("FEATX_STEP_SEED", "1")).randint(2, 90)
 
 
@@ -118,13 +133,12 @@ STEP = random.Random(os.environ.get("FEATX_STEP_SEED", "1")).randint(2, 90)
         ("SIGTERM", 1, "parent"),
     ],
 )
-def test_two_processes_resume_to_the_weights_of_an_undisturbed_run(made, name, by, who):
+def test_two_processes_resume_to_the_weights_of_an_undisturbed_run(
+    made, undisturbed, name, by, who
+):
     """Bit by bit: of two numbers the sum is the same in either order."""
-    settings = ["--set", "stages.0.epochs=50", "--set", "stages.0.head.dropout=0.3"]
-    whole = command(made, "whole", *settings, processes=2)
-    assert whole.returncode == 0, whole.stderr
     stopped = command(
-        made, "out", *settings, processes=2, STEP=str(STEP), SIGNAL=name, BY=str(by), WHO=who
+        made, "out", *LONGER, processes=2, STEP=str(STEP), SIGNAL=name, BY=str(by), WHO=who
     )
     assert stopped.returncode != 0
     assert f"featx: stopped by {name} after " in stopped.stderr
@@ -132,9 +146,9 @@ def test_two_processes_resume_to_the_weights_of_an_undisturbed_run(made, name, b
     kept = load_state(made / "out" / "1-target" / "state.pt", ALONE)
     if who == "self":
         assert kept["epoch"] * 2 + kept["step"] == STEP  # two steps an epoch
-    resumed = command(made, "out", *settings, "--resume", processes=2)
+    resumed = command(made, "out", *LONGER, "--resume", processes=2)
     assert resumed.returncode == 0, resumed.stderr
-    assert equal(*(load_file(made / name / NETWORK) for name in ("whole", "out")))
+    assert equal(undisturbed, load_file(made / "out" / NETWORK))
 
 
 @pytest.mark.parametrize(
