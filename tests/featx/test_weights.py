@@ -132,7 +132,7 @@ class Payload:
         self.path = path
 
     def __reduce__(self):
-        return (open, (self.path, "w"))
+        return (Path.touch, (Path(self.path),))
 
 
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
