@@ -3,8 +3,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# two processes, a file's tests in one of them; TESTFLAGS= for one process
-TESTFLAGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# three processes, for many tests wait for others; a file's tests in one; TESTFLAGS= for one process
+TESTFLAGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-long test-oldest torture bench lint format clean
 
