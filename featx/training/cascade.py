@@ -10,8 +10,9 @@ from featx.training.cascade_file import Cascade
 from featx.training.loop import SAVE_EVERY
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
-from featx.training.stage import NETWORK, epoch_line, finished_stage, run_stage, summary
+from featx.training.stage import NETWORK, finished_stage, run_stage
 from featx.training.stage_config import Stage
+from featx.training.wording import epoch_line, summary
 from featx.weights import LoadedNetwork, load_network
 
 

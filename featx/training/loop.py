@@ -7,18 +7,15 @@ weights after a resumed stage equal those of an undisturbed one bit by bit on th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from featx.backbones import Preprocessing
 from featx.errors import FeatxError
-from featx.heads import Heads, Task
-from featx.training.order import Epoch, epoch_batches, share
+from featx.training.order import Epoch
 from featx.training.processes import Processes
 from featx.training.state import check_state, load_state, save_state
 from featx.training.steps import Steps
@@ -40,27 +37,19 @@ class StageTraining:
 
     Parameters
     ----------
-    network : torch.nn.Module
-        With its head attached and its parameters locked or unlocked; it is moved to the device.
-    heads : Heads
-        The network's.
-    preprocessing : Preprocessing
-        Of its input.
+    steps : Steps
+        The network, and what changes it.
     stage : Stage
         How to train.
-    train, validation : Images
-        What on; `validation` None where the stage has none.
+    validation : Images
+        What the network is judged by; None where the stage has none.
     processes : Processes
         Those that train together.
-    seed : int
-        Decides order, augmentation and dropout.
     state_file : Path, optional
         Where the unfinished stage is kept; without it, it is not.
     key : str
         What the stage is computed from; a state with another key, or of another number of
         processes, is refused.
-    class_weights : mapping of task to torch.Tensor, optional
-        float32, shape (classes,).
     on_epoch : callable, optional
         Called in the first process with the history's new row.
     on_images : callable, optional
@@ -80,36 +69,19 @@ class StageTraining:
 
     def __init__(
         self,
-        network: nn.Module,
-        heads: Heads,
-        preprocessing: Preprocessing,
+        steps: Steps,
         stage: Stage,
         *,
-        train: Images,
         validation: Images | None,
         processes: Processes,
-        seed: int,
         state_file: Path | None = None,
         key: str = "",
-        class_weights: Mapping[Task, torch.Tensor] | None = None,
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_images: Callable[[int], None] | None = None,
         save_every: float = SAVE_EVERY,
     ) -> None:
-        self.network, self._heads, self._stage = network, heads, stage
-        self._processes, self._seed = processes, seed
-        self._train, self._validation = train, validation
-        self._steps = Steps(
-            network,
-            heads,
-            preprocessing,
-            stage,
-            images=train,
-            processes=processes,
-            batches=len(self._batches(0)),
-            seed=seed,
-            class_weights=class_weights or {},
-        )
+        self._steps, self._stage, self._processes = steps, stage, processes
+        self._validation = validation
         self._state_file, self._key = state_file, key
         self._on_epoch = on_epoch or (lambda row: None)
         self._on_images = on_images or (lambda n: None)
@@ -117,13 +89,6 @@ class StageTraining:
         self.history: list[dict[str, float]] = []
         self._epoch, self._step, self._sums = 0, 0, [0.0, 0.0]
         self._best: dict[str, Any] = {}
-
-    def _batches(self, number: int) -> list[np.ndarray]:
-        count = self._processes.count
-        batch = self._stage.batch_size * count
-        return epoch_batches(
-            len(self._train), batch, seed=self._seed, epoch=number, processes=count
-        )
 
     def fit(self) -> None:
         """Train to the end, from where a former state left off, and leave the kept weights in."""
@@ -150,28 +115,27 @@ class StageTraining:
             if request and self._goes_on():
                 self._stop(request, f"epoch {self._epoch}")
         if self._stage.keep == "best" and self._best:
-            self.network.load_state_dict(self._best["network"])
-        self.network.eval()
+            self._steps.network.load_state_dict(self._best["network"])
+        self._steps.network.eval()
 
     # ------------------------------------------------------------------ one epoch
 
     def _train_epoch(self) -> None:
         self._steps.begin_epoch()
-        processes, batches = self._processes, self._batches(self._epoch)
-        own = [share(batch, processes.rank, processes.count) for batch in batches]
-        epoch = Epoch(self._epoch, batches, own)
-        todo = range(self._step, len(batches))
+        processes, images = self._processes, self._steps.images
+        epoch = self._steps.epoch(self._epoch)
+        todo = range(self._step, len(epoch))
         losses: list[tuple[int, torch.Tensor]] = []
-        ahead = self._train.store.batches([self._train.rows[own[step]] for step in todo])
+        ahead = images.store.batches([images.rows[epoch.own[step]] for step in todo])
         for step, pixels in zip(todo, ahead, strict=True):
             losses.append((step, self._steps.one(epoch, step, pixels)))
-            last = step + 1 == len(batches)
+            last = step + 1 == len(epoch)
             if processes.device.type == "cpu" or len(losses) >= LOOK_EVERY or last:
                 self._look(losses, epoch)
                 losses.clear()
             self._step = step + 1
             if processes.first:
-                self._on_images(len(batches[step]))
+                self._on_images(len(epoch.batches[step]))
             # after the last step each process has batch statistics of its own to validate with
             if self._step % self._stage.accumulate or last:
                 continue
@@ -187,7 +151,7 @@ class StageTraining:
         for step, loss in losses:
             value = float(loss)
             if not np.isfinite(value):
-                names = [self._train.names[row] for row in epoch.own[step]]
+                names = [self._steps.images.names[row] for row in epoch.own[step]]
                 raise FeatxError(
                     f"stage {self._stage.name}: the loss is {value} at step {step + 1} of epoch "
                     f"{self._epoch + 1}, on the images {', '.join(names)}; lower "
@@ -200,8 +164,8 @@ class StageTraining:
         if self._validation is None:
             return None
         return validate(
-            self.network,
-            self._heads,
+            self._steps.network,
+            self._steps.heads,
             self._steps.losses,
             self._steps.normalise,
             self._validation,
@@ -222,7 +186,8 @@ class StageTraining:
         if scores is None or self._stage.keep != "best":
             return
         if not self._best or scores.loss < self._best["loss"]:
-            copied = {n: t.detach().cpu().clone() for n, t in self.network.state_dict().items()}
+            state = self._steps.network.state_dict()
+            copied = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
             self._best = {"loss": scores.loss, "epoch": self._epoch, "network": copied}
 
     def _goes_on(self) -> bool:
@@ -277,6 +242,7 @@ class StageTraining:
         self._epoch, self._step, self._sums = state["epoch"], state["step"], state["sums"]
         self.history, self._best = state["history"], state["best"]
         self._steps.load_state_dict(state)
-        done = sum(len(batch) for batch in self._batches(self._epoch)[: self._step])
+        epoch = self._steps.epoch(self._epoch)
+        done = sum(len(batch) for batch in epoch.batches[: self._step])
         if self._processes.first:
-            self._on_images(self._epoch * len(self._train) + done)
+            self._on_images(self._epoch * len(self._steps.images) + done)

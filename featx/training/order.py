@@ -25,6 +25,10 @@ class Epoch:
     batches: list[np.ndarray]
     own: list[np.ndarray]
 
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)
+
 
 def epoch_batches(
     n: int, batch_size: int, *, seed: int, epoch: int, processes: int = 1

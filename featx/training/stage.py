@@ -29,7 +29,7 @@ from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
 from featx.training.rehearsal import check_enough
 from featx.training.shortage import smaller_batches, telling_shortage
-from featx.training.stage_config import Stage
+from featx.training.steps import Steps
 from featx.training.stopping import deferred
 from featx.training.unlocking import unlock
 from featx.training.validation import Images
@@ -134,20 +134,25 @@ def run_stage(
         showing_training = tracking(stage.name, total, "image") if showing else _silent
         # a signal is answered after a step; after the last one the result is written first
         with deferred(), short, showing_training as advance:
-            training = StageTraining(
+            steps = Steps(
                 module,
                 heads,
                 parent.preprocessing,
                 stage,
-                train=Images(store, rows[0], labels[0], train.table["image"].tolist()),
+                images=Images(store, rows[0], labels[0], train.table["image"].tolist()),
+                processes=processes,
+                seed=plan.seed,
+                class_weights=weights,
+            )
+            training = StageTraining(
+                steps,
+                stage,
                 validation=Images(store, rows[1], labels[1], held.table["image"].tolist())
                 if labels[1]
                 else None,
                 processes=processes,
-                seed=plan.seed,
                 state_file=folder / STATE,
                 key=key,
-                class_weights=weights,
                 on_epoch=note,
                 on_images=advance,
                 save_every=save_every,
@@ -294,36 +299,3 @@ def _description(
             "torch": torch.__version__,
         },
     }
-
-
-def summary(network: LoadedNetwork) -> str:
-    """Return what a fine-tuned network's last epoch showed, in words."""
-    told = network.provenance
-    images, last = told["images"], told["last_epoch"]
-    text = f"{images['train']} images, {told['epochs']} epochs"
-    if "validation_loss" in last:
-        grouped = any(spec.task == "age" and spec.groups for spec in network.heads)
-        text += (
-            f", validation {_score(last, grouped)} over {images['validation']} images after the "
-            "last"
-        )
-    return text
-
-
-def epoch_line(stage: Stage, row: dict[str, float]) -> str:
-    """Return a row of a stage's history in words."""
-    text = f"{stage.name}, epoch {row['epoch']:.0f} of {stage.epochs}: loss {row['train_loss']:.4f}"
-    if "validation_loss" in row:
-        text += f"; validation loss {row['validation_loss']:.4f}, {_score(row, bool(stage.groups))}"
-    return text
-
-
-def _score(row: dict[str, float], grouped: bool) -> str:
-    told = []
-    if grouped:
-        told.append(f"accuracy {100 * row['validation_accuracy']:.1f} %")
-    elif "validation_mae" in row:
-        told.append(f"MAE {row['validation_mae']:.2f} years")
-    if "validation_gender_accuracy" in row:
-        told.append(f"gender {100 * row['validation_gender_accuracy']:.1f} %")
-    return ", ".join(told)

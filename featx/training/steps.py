@@ -14,7 +14,7 @@ from featx.devices import exact_arithmetic
 from featx.heads import Heads, Task
 from featx.precision import casting
 from featx.training.augmentation import Augment
-from featx.training.order import Epoch
+from featx.training.order import Epoch, epoch_batches, share
 from featx.training.processes import Processes
 from featx.training.schedule import RateSchedule, make_optimiser
 from featx.training.task_losses import TaskLosses
@@ -43,15 +43,15 @@ class Steps:
         What on.
     processes : Processes
         Those that train together.
-    batches : int
-        An epoch's.
     seed : int
-        Decides augmentation and dropout, with the epoch and the step.
-    class_weights : mapping of task to torch.Tensor
+        Decides order, augmentation and dropout, with the epoch and the step.
+    class_weights : mapping of task to torch.Tensor, optional
         float32, shape (classes,).
 
     Attributes
     ----------
+    network, heads, images
+        As given.
     losses : TaskLosses
         What is made small.
     normalise : Normalise
@@ -67,19 +67,19 @@ class Steps:
         *,
         images: Images,
         processes: Processes,
-        batches: int,
         seed: int,
-        class_weights: Mapping[Task, torch.Tensor],
+        class_weights: Mapping[Task, torch.Tensor] | None = None,
     ) -> None:
         device = processes.device
-        self._network = network.to(
+        self.network = network.to(
             device=device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
-        self._stage, self._images, self._processes, self._seed = stage, images, processes, seed
+        self.heads, self.images = heads, images
+        self._stage, self._processes, self._seed = stage, processes, seed
         self.normalise = Normalise(preprocessing, device)
         self._augment = Augment(stage.augmentation, seed, preprocessing.input_size)
-        weights = {task: each.to(device) for task, each in class_weights.items()}
+        weights = {task: each.to(device) for task, each in (class_weights or {}).items()}
         self.losses = TaskLosses(stage, heads, weights).to(device)
         own = {id(parameter) for parameter in heads.parameters()}
         self._unlocked = [p for p in network.parameters() if p.requires_grad]
@@ -89,13 +89,25 @@ class Steps:
             [p for p in self._unlocked if id(p) in own],
             self.losses.parameters_to_train,
         )
-        self._schedule = RateSchedule(
-            stage.schedule, self._optimiser, stage.epochs * -(-batches // stage.accumulate)
-        )
+        an_epoch = -(-len(self.epoch(0)) // stage.accumulate)
+        self._schedule = RateSchedule(stage.schedule, self._optimiser, stage.epochs * an_epoch)
         self._scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
         self._spread = processes.spread(network)
         # batches have two sizes at most: each is compiled for itself, which is the fastest
         self._fast = torch.compile(self._spread, dynamic=False) if stage.compile else self._spread
+
+    def epoch(self, number: int) -> Epoch:
+        """Return the batches of an epoch."""
+        processes = self._processes
+        batches = epoch_batches(
+            len(self.images),
+            self._stage.batch_size * processes.count,
+            seed=self._seed,
+            epoch=number,
+            processes=processes.count,
+        )
+        own = [share(batch, processes.rank, processes.count) for batch in batches]
+        return Epoch(number, batches, own)
 
     def begin_epoch(self) -> None:
         """Set the network to training: what is unlocked of it."""
@@ -119,16 +131,16 @@ class Steps:
             A scalar on the device.
         """
         stage, processes = self._stage, self._processes
-        mine, n_steps = epoch.own[step], len(epoch.batches)
+        mine = epoch.own[step]
         # dropout draws from here; so no state of random numbers needs to be kept
         torch.manual_seed(_seed_of(self._seed, epoch.number, step, processes.rank))
         first = step // stage.accumulate * stage.accumulate
-        in_group = min(stage.accumulate, n_steps - first)
+        in_group = min(stage.accumulate, len(epoch) - first)
         pixels = pixels.to(processes.device, non_blocking=True)
-        images = self.normalise(self._augment(pixels, self._images.rows[mine], epoch.number))
+        images = self.normalise(self._augment(pixels, self.images.rows[mine], epoch.number))
         with exact_arithmetic(), casting(processes.device, stage.precision):
             given = self._fast(images)
-        loss = self.losses(given.float(), self._images.targets(mine, processes.device))
+        loss = self.losses(given.float(), self.images.targets(mine, processes.device))
         # processes average their gradients, so that unequal parts have to be weighed
         weight = len(mine) * processes.count / len(epoch.batches[step]) / in_group
         with exact_arithmetic():
@@ -170,7 +182,7 @@ class Steps:
     @property
     def _parts(self) -> dict[str, Any]:
         return {
-            "network": self._network,
+            "network": self.network,
             "losses": self.losses,
             "optimiser": self._optimiser,
             "schedule": self._schedule,

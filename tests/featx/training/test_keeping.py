@@ -34,7 +34,7 @@ def train(made, monkeypatch):
         def scored(self):
             if stop is not None and self._epoch == stop:
                 raise Stopped
-            tensors = self.network.state_dict().items()
+            tensors = self._steps.network.state_dict().items()
             weights.append({name: tensor.detach().clone() for name, tensor in tensors})
             return Scores(LOSSES[self._epoch], {"validation_mae": 1.0, "validation_accuracy": 0.0})
 
