@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from regress.calibration import PIT_EDGES, Calibration
 from regress.confidence import EDGES
-from regress.report.figures import MUTED, RULE, SERIES, UNSEEN, legend, line_look, style
+from regress.report.figure_style import MUTED, RULE, SERIES, UNSEEN, legend, line_look, style
 from regress.report.marks import mark
 
 _INCHES = (3.7, 3.6)

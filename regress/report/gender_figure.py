@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from regress.predictions import GENDERS
-from regress.report.figures import SERIES, label_rows, style
+from regress.report.figure_style import SERIES, label_rows, style
 from regress.report.marks import mark
 
 _MARKERS = ("o", "s")

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from regress.compare_groups import GroupComparison
 from regress.predictions import GENDERS, Run
 from regress.probabilities import has_probabilities, read_probabilities
-from regress.report.figures import MUTED, SERIES, UNSEEN, style
+from regress.report.figure_style import MUTED, SERIES, UNSEEN, style
 from regress.report.marks import mark
 
 FEMALE = GENDERS[0]

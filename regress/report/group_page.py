@@ -19,7 +19,7 @@ from regress.confidence import confidence_table, expected_calibration_error
 from regress.report import group_tables
 from regress.report.calibration_figures import confidence_figure
 from regress.report.figure_data import confusion_cells
-from regress.report.figures import INK, SERIES, style
+from regress.report.figure_style import INK, SERIES, style
 from regress.report.formats import percent
 from regress.report.gender_histogram import has_histogram, histogram_figure, histogram_rows
 from regress.report.inline_svg import inline_svg, save

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from featx.atomic import writing
-from regress.report.figures import INK, MUTED, RULE, SERIES, style
+from regress.report.figure_style import INK, MUTED, RULE, SERIES, style
 from regress.report.marks import marks_of
 
 #: Drawn colour -> the page's variable, so that figures follow the light and dark scheme.

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regress.ranks import Ranks
-from regress.report.figures import INK, MUTED, SERIES, shorten, style
+from regress.report.figure_style import INK, MUTED, SERIES, shorten, style
 from regress.report.marks import mark
 
 # Inches.

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from regress.compare import compare
 from regress.report import figures
+from regress.report.figure_style import style
 from regress.report.inline_svg import inline_svg, save
 
 
@@ -19,7 +20,7 @@ def test_many_methods_with_long_names_stay_inside_the_figure(name, width, runs, 
     figure = figures.figure_functions()[name](found, width)
     assert figure.get_figwidth() == width
     canvas = FigureCanvasAgg(figure)
-    with figures.style():
+    with style():
         canvas.draw()
         box = figure.get_tightbbox(canvas.get_renderer())
     assert box.x0 > -0.1

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from regress.compare import SIGNIFICANCE, compare
 from regress.ranks import mean_ranks, ranks_table
-from regress.report.figures import style
+from regress.report.figure_style import style
 from regress.report.page import render
 from regress.report.rank_figure import bar_levels, rank_figure, rank_text
 from regress.report.sections import further_sections
