@@ -18,6 +18,19 @@ def test_folders_named_by_age(tmp_path, kind):
     assert rows["reason"]["e"] == "no age"
 
 
+def test_of_two_ages_in_a_path_neither_is_believed(tmp_path):
+    # AFAD's folders are an age, and a code for the gender
+    names = ["15/111/a.jpg", "15/112/b.jpg", "20-30/25/c.jpg", "7/007/d.jpg", "1-2/3-4/e.jpg"]
+    rows = read_dataset("folder", pictures(tmp_path, *names, "f.jpg")).set_index("image")
+    assert rows["age"].dropna().to_dict() == {"c": 25, "d": 7}
+    assert rows.loc[rows["status"] == "excluded", "reason"].to_dict() == {
+        "a": "two ages in its path: 15 and 111",
+        "b": "two ages in its path: 15 and 112",
+        "e": "two age groups in its path: 1-2 and 3-4",
+        "f": "no age",
+    }
+
+
 def test_no_labels_at_all(tmp_path):
     table = read_dataset("folder", pictures(tmp_path, "x/a.jpg", "y/a.jpg", "b.png", ".c.jpg"))
     assert table["image"].tolist() == ["b", "x/a.jpg", "y/a.jpg"]
