@@ -99,6 +99,7 @@ def prepare(
     \b
     DATASET names the reader:
       adience        the five fold files and the pictures
+      afad           15/111/292943-1.jpg
       agedb          1234_SomeName_35_f.jpg
       all-age-faces  00000A02.jpg
       appa-real      gt_avg_*.csv and the pictures; appa-real-apparent for guessed ages

@@ -2,6 +2,7 @@
 
 from featx.datasets._registry import cleaning_rules, dataset_names, read_dataset, register_reader
 from featx.datasets.adience import read_adience
+from featx.datasets.afad import read_afad
 from featx.datasets.agedb import read_agedb
 from featx.datasets.all_age_faces import read_all_age_faces
 from featx.datasets.appa_real import read_appa_real, read_appa_real_apparent
@@ -16,6 +17,7 @@ __all__ = [
     "cleaning_rules",
     "dataset_names",
     "read_adience",
+    "read_afad",
     "read_agedb",
     "read_all_age_faces",
     "read_appa_real",

@@ -26,6 +26,7 @@ def read_named(
     *,
     ending: re.Pattern[str] = LAST_ENDING,
     below: str = "",
+    folders: int = 0,
 ) -> pd.DataFrame:
     """Read a collection from its images' names.
 
@@ -36,7 +37,8 @@ def read_named(
     dataset : str
         The name for the column `dataset`.
     pattern : re.Pattern
-        What a whole name looks like, without its ending.
+        What a whole name looks like, without its ending, and with the folders before it that
+        `folders` asks for.
     labels : callable
         Gives the columns, from the match.
     example : str
@@ -45,6 +47,8 @@ def read_named(
         What is taken off the names.
     below : str
         Where folders of this name (in any case) hold images, only those are taken.
+    folders : int
+        How many of the folders that an image lies in tell of it, too.
 
     Returns
     -------
@@ -63,7 +67,8 @@ def read_named(
         raise FeatxError(f"{path} holds no images; those of {dataset} are named like {example}")
     rows = []
     for name, image in image_ids(files, ending):
-        found = pattern.fullmatch(ending.sub("", name.rpartition("/")[2]))
+        told = "/".join(name.split("/")[-1 - folders :])
+        found = pattern.fullmatch(ending.sub("", told))
         known = labels(found) if found else None
         rows.append(
             {

@@ -28,6 +28,12 @@ SETS = {
         "39_1_20170116174525125.jpg.chip.jpg": None,
         "117_1_0_20170112213500903.jpg.chip.jpg": None,
     },
+    "afad": {
+        "15/111/292943-1.jpg": ("", 15, "male"),
+        "40/112/7.jpg": ("", 40, "female"),
+        "40/113/8.jpg": None,
+        "112/9.jpg": None,  # below a folder that is no age
+    },
     "all-age-faces": {
         "00000A02.jpg": ("", 2, "female"),
         "07380A80.jpg": ("", 80, "female"),
@@ -51,7 +57,7 @@ def test_labels_by_name(tmp_path, name, kind):
     table = read_dataset(name, path)
     assert table["path"].tolist() == [str(path / place) for place in inner(path, expected)]
     for row in table.to_dict("records"):
-        labels = expected[row["path"].rpartition("/")[2]]
+        labels = expected[row["path"].partition("/inner/")[2]]
         assert row["dataset"] == name
         assert (row["status"] == "ok") == (labels is not None)
         if labels:
