@@ -48,17 +48,8 @@ PROTOCOLS = ("lopo", "kfold:5", "folds", "holdout:0.2")
 DETECTORS = ("mtcnn", "haar", "dlib", "dlib-cnn", "none")
 
 DATASETS = (
-    *(
-        "adience",
-        "afad",
-        "agedb",
-        "all-age-faces",
-        "appa-real",
-        "appa-real-apparent",
-        "cacd",
-        "csv",
-    ),
-    *("fgnet", "folder", "imdb-wiki", "utkface"),
+    *("adience", "afad", "agedb", "all-age-faces", "appa-real", "appa-real-apparent", "cacd"),
+    *("csv", "fgnet", "folder", "imdb-wiki", "utkface"),
 )
 
 

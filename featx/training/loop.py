@@ -9,21 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from featx.errors import FeatxError
 from featx.training.order import Epoch
-from featx.training.processes import Processes
 from featx.training.state import check_state, load_state, save_state
 from featx.training.steps import Steps
 from featx.training.stopping import Request, asked, interrupted
 from featx.training.validation import Images, Scores, validate
-
-if TYPE_CHECKING:
-    from featx.training.stage_config import Stage
 
 #: Seconds between two states.
 SAVE_EVERY = 300.0
@@ -38,13 +34,9 @@ class StageTraining:
     Parameters
     ----------
     steps : Steps
-        The network, and what changes it.
-    stage : Stage
-        How to train.
+        The network, what changes it, and how.
     validation : Images
         What the network is judged by; None where the stage has none.
-    processes : Processes
-        Those that train together.
     state_file : Path, optional
         Where the unfinished stage is kept; without it, it is not.
     key : str
@@ -70,17 +62,15 @@ class StageTraining:
     def __init__(
         self,
         steps: Steps,
-        stage: Stage,
         *,
         validation: Images | None,
-        processes: Processes,
         state_file: Path | None = None,
         key: str = "",
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_images: Callable[[int], None] | None = None,
         save_every: float = SAVE_EVERY,
     ) -> None:
-        self._steps, self._stage, self._processes = steps, stage, processes
+        self._steps, self._stage, self._processes = steps, steps.stage, steps.processes
         self._validation = validation
         self._state_file, self._key = state_file, key
         self._on_epoch = on_epoch or (lambda row: None)

@@ -146,11 +146,9 @@ def run_stage(
             )
             training = StageTraining(
                 steps,
-                stage,
                 validation=Images(store, rows[1], labels[1], held.table["image"].tolist())
                 if labels[1]
                 else None,
-                processes=processes,
                 state_file=folder / STATE,
                 key=key,
                 on_epoch=note,

@@ -50,7 +50,7 @@ class Steps:
 
     Attributes
     ----------
-    network, heads, images
+    network, heads, stage, images, processes
         As given.
     losses : TaskLosses
         What is made small.
@@ -75,8 +75,8 @@ class Steps:
             device=device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
-        self.heads, self.images = heads, images
-        self._stage, self._processes, self._seed = stage, processes, seed
+        self.heads, self.stage, self.images, self.processes = heads, stage, images, processes
+        self._seed = seed
         self.normalise = Normalise(preprocessing, device)
         self._augment = Augment(stage.augmentation, seed, preprocessing.input_size)
         weights = {task: each.to(device) for task, each in (class_weights or {}).items()}
@@ -98,10 +98,10 @@ class Steps:
 
     def epoch(self, number: int) -> Epoch:
         """Return the batches of an epoch."""
-        processes = self._processes
+        processes = self.processes
         batches = epoch_batches(
             len(self.images),
-            self._stage.batch_size * processes.count,
+            self.stage.batch_size * processes.count,
             seed=self._seed,
             epoch=number,
             processes=processes.count,
@@ -130,7 +130,7 @@ class Steps:
         torch.Tensor
             A scalar on the device.
         """
-        stage, processes = self._stage, self._processes
+        stage, processes = self.stage, self.processes
         mine = epoch.own[step]
         # dropout draws from here; so no state of random numbers needs to be kept
         torch.manual_seed(_seed_of(self._seed, epoch.number, step, processes.rank))
@@ -151,10 +151,10 @@ class Steps:
 
     def _optimise(self) -> None:
         for trained in self.losses.parameters_to_train:
-            self._processes.average(trained.grad)
-        if self._stage.clip_norm:
+            self.processes.average(trained.grad)
+        if self.stage.clip_norm:
             self._scaler.unscale_(self._optimiser)
-            nn.utils.clip_grad_norm_(self._unlocked, self._stage.clip_norm)
+            nn.utils.clip_grad_norm_(self._unlocked, self.stage.clip_norm)
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self._optimiser.zero_grad(set_to_none=True)

@@ -48,7 +48,7 @@ def test_writes_that_fail(usual, tmp_path, name):
 
 def test_damaged_features_files(inputs, tmp_path):
     content = (inputs / "features.h5").read_bytes()
-    for outcome in files.damaged_files(content, 8, tmp_path / "files", 0, nothing):
+    for outcome in files.damaged_files(content, 20, tmp_path / "files", 0, nothing):
         assert not outcome.problems, "\n".join(outcome.problems)
 
 
