@@ -63,7 +63,7 @@ PARTS = (
         "Extraction, against thingsvision",
         "thingsvision_peer",
         "--case resnet50:gap --case resnet50:gap+flattened --case vgg16:flattened+embedding "
-        "--batch-size 8 --batch-size 64 --images 64 --turns 1",
+        "--batch-size 8 --batch-size 64 --images 256 --turns 2",
         "--only featx --case resnet50:gap --batch-size 2 --images 2 --turns 1",
     ),
     Part(
@@ -87,6 +87,11 @@ PARTS = (
         "Writing a features file, against plain writes of the same bytes",
         "writing",
         quick="--mebibytes 1 --rows 400 --units 64 --turns 1",
+    ),
+    Part(
+        "Writing beside a device that computes, which sleeps here",
+        "overlap",
+        quick="--case 64 400 10000 --turns 1",
     ),
     Part("Compression", "compression", "--rows 128 --turns 1", quick="--rows 16 --turns 1"),
     Part(

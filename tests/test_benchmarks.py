@@ -186,6 +186,19 @@ def test_writing():
     assert float(rows[2][-1]) > 1 > float(rows[3][-1])  # of half zeros
 
 
+def test_overlap():
+    rows = told_by("overlap", "--case", "64", "300", "3000", "--turns", "1")
+    assert [cells[3] for cells in rows] == [
+        "one after the other",
+        "computed ahead",
+        "and compressed early",
+    ]
+    for _, _, pace, _, whole, share in rows:
+        speeds = [float(cell.replace(",", "")) for cell in (whole, pace)]
+        assert float(share.split()[0]) == pytest.approx(speeds[0] / speeds[1], rel=0.02)
+        assert speeds[0] < speeds[1]
+
+
 def test_memory():
     few = ["--images", "20", "60", "--rows", "20", "60", "--batch", "8"]
     rows = told_by("memory", *few)

@@ -108,7 +108,8 @@ def extract(
         batch_size : int or "auto"
             Rows at a time, halved while a GPU's memory does not suffice.
         workers : int, optional
-            Processes that decode images; by default the cores but one, at most 8.
+            Processes that decode images; by default the cores but one, at most 8, and 16
+            for a GPU.
         jobs : int
             Extractions side by side on this machine, each with its share of the cores
             (default: 1); it decides the default of `workers`.
@@ -189,6 +190,7 @@ def open_writer(settled: Plan, out: str | Path, *, dtype: str, **options: Any) -
         settled.provenance_as(dtype),
         context=settled.context,
         dtype=dtype,
+        early=settled.device.type != "cpu",
         **options,
     )
 
@@ -222,7 +224,9 @@ def fill(
     give_back()  # of reading the table; the processes that decode begin as copies of this one
     pin = settled.device.type == "cuda"
     loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=pin)
-    with closing(in_streams(_streams(settled), loaded)) as passed:  # also where writing fails
+    ahead = settled.device.type != "cpu"
+    passing = in_streams(_streams(settled), loaded, ahead=ahead)
+    with closing(passing) as passed:  # also where writing fails
         for number, (batch, features) in enumerate(passed, start=1):
             first, stop, _, rows, failures = batch
             # without rows of other shards, and those that the run taken up has written already

@@ -1,7 +1,8 @@
-"""Several batches of a small network at a time, each by a part of the cores.
+"""Several batches at a time: of a small network, or beside what the caller does with the last one.
 
 A small network's operations are too short for all cores to share each of them: the cores wait for
-one another, above all where some of them decode images beside it. Batches need not wait.
+one another, above all where some of them decode images beside it. Batches, each with a part of the
+cores, need not wait. And a GPU need not wait while features are written.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def count_streams(reader: LayerReader, images: torch.Tensor, threads: int) -> in
 
 
 def in_streams(
-    functions: list[Callable[[Given], Found]], given: Iterable[Given]
+    functions: list[Callable[[Given], Found]], given: Iterable[Given], *, ahead: bool = False
 ) -> Generator[tuple[Given, Found]]:
     """Yield what functions that do the same make of each thing, in its order.
 
@@ -59,11 +60,14 @@ def in_streams(
     ----------
     functions : list of callable
         One a stream, which is the only one to call it. Torch's threads of this process are shared
-        among them; a single one keeps them all, and is called in this thread.
+        among them; a single one keeps them all.
     given : iterable
         What they are given; not more of it is taken than they work on, and one.
+    ahead : bool
+        Whether a single function, too, is to work while the caller is busy with what came of it:
+        on another device than the caller's. It is called in this thread otherwise.
     """
-    if len(functions) == 1:
+    if len(functions) == 1 and not ahead:
         for each in given:
             yield each, functions[0](each)
         return

@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,7 +19,7 @@ from featx.store import deflate, netcdf, schema
 from featx.store.comparison import check_rows
 from featx.store.deflate import Chunk
 from featx.store.netcdf import CHUNK_ROWS
-from featx.store.records import Record
+from featx.store.records import Part, Record
 from featx.store.schema import Layer
 from featx.store.sink import Sink
 from featx.store.soundness import trust
@@ -29,24 +28,23 @@ from featx.store.soundness import trust
 BLOCK_BYTES = 8 << 20
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Consecutive rows of a layer, beginning with a chunk.
+class Piece(NamedTuple):
+    """The rows of one chunk of a layer; one of the two may be missing.
 
     Attributes
     ----------
-    values : numpy.ndarray
+    values : numpy.ndarray or None
         Shape (k, units), as stored.
-    chunks : sequence of Chunk or None
-        Their chunks, where these are at hand already; empty where none is.
+    chunk : Chunk or None
+        As the file is to hold it. Where no values are given it is one of gzip's, and whole.
     """
 
-    values: np.ndarray
-    chunks: Sequence[Chunk | None] = ()
+    values: np.ndarray | None = None
+    chunk: Chunk | None = None
 
 
-#: The next rows of every layer.
-Block = Mapping[str, Rows]
+#: The next rows of every layer, chunk by chunk; they begin with one.
+Block = Mapping[str, Sequence[Piece]]
 
 
 def assemble(
@@ -86,17 +84,18 @@ def assemble(
         with h5py.File(sink, "w") as file, deflate.threads() as pool:
             variables = lay_out(file, plan, images, layers, filters)
             hashers = {name: hashlib.sha256() for name in variables}
-            start = 0
+            written = dict.fromkeys(variables, 0)
             begun = (
-                (block, {name: begin(variables[name], rows, pool) for name, rows in block.items()})
+                {name: begin(variables[name], pieces, pool) for name, pieces in block.items()}
                 for block in blocks
             )
-            for block, chunks in deflate.one_ahead(begun):
+            for block in deflate.one_ahead(begun):
                 give_back()
-                for name, rows in block.items():
-                    hashers[name].update(np.ascontiguousarray(rows.values).data)
-                    write_rows(variables[name], start, rows.values, chunks[name])
-                start += len(next(iter(block.values())).values)
+                for name, pieces in block.items():
+                    for values, chunk in pieces:
+                        hashers[name].update(np.ascontiguousarray(values).data)
+                        write_chunk(variables[name], written[name], values, chunk)
+                        written[name] += len(values)
                 if sink.error is not None:
                     break
             digests = {name: hasher.hexdigest() for name, hasher in hashers.items()}
@@ -106,8 +105,8 @@ def assemble(
         sink.close()
         if sink.error is not None:
             raise sink.error
-    if start != len(images):
-        raise FeatxError(f"{path} got {start} rows for {len(images)} images; extract again")
+    if odd := set(written.values()) - {len(images)}:
+        raise FeatxError(f"{path} got {odd.pop()} rows for {len(images)} images; extract again")
     trust(path)
     check_rows(path, digests)
 
@@ -133,33 +132,39 @@ def lay_out(
     return netcdf.create_layers(file, len(images), layers, plan["dtype"], filters)
 
 
-def begin(variable: h5py.Dataset, rows: Rows, pool: Executor) -> Iterable[Chunk | None]:
-    """Return the chunks of a block as stored, None where HDF5 is to make it; threads begin."""
-    values, size = rows.values, variable.chunks[0]
-    firsts = range(0, len(values), size)
-    chunks = rows.chunks or [None] * len(firsts)
-    if variable.compression != "gzip":
-        return chunks
-    level = variable.compression_opts
+def begin(
+    variable: h5py.Dataset, pieces: Iterable[Piece], pool: Executor
+) -> Iterator[tuple[np.ndarray, Chunk | None]]:
+    """Return the values of each piece and its chunk, None where HDF5 is to make it.
 
-    def packed(first: int, chunk: Chunk | None) -> Chunk:
-        return chunk or (0, deflate.compress(values[first : first + size], size, level))
+    Threads begin with what is missing.
+    """
+    (size, units), dtype = variable.chunks, variable.dtype
+    level = variable.compression_opts if variable.compression == "gzip" else None
 
-    return pool.map(packed, firsts, chunks)
+    def completed(piece: Piece) -> tuple[np.ndarray, Chunk | None]:
+        values, chunk = piece
+        if values is None:
+            assert chunk is not None
+            whole = deflate.restore(chunk, size * units * dtype.itemsize)
+            values = np.frombuffer(whole, dtype).reshape(size, units)
+            return values, None if level is None else chunk
+        if chunk is None and level is not None:
+            chunk = (0, deflate.compress(values, size, level))
+        return values, chunk
+
+    return pool.map(completed, pieces)
 
 
-def write_rows(
-    variable: h5py.Dataset, start: int, values: np.ndarray, chunks: Iterable[Chunk | None]
+def write_chunk(
+    variable: h5py.Dataset, first: int, values: np.ndarray, chunk: Chunk | None
 ) -> None:
-    """Write whole chunks."""
-    size = variable.chunks[0]
-    for first, chunk in zip(range(0, len(values), size), chunks, strict=True):
-        if chunk is None:
-            rows = values[first : first + size]
-            variable[start + first : start + first + len(rows)] = rows
-        else:
-            mask, stored = chunk
-            variable.id.write_direct_chunk((start + first, 0), stored, mask)
+    """Write the chunk that begins with a row."""
+    if chunk is None:
+        variable[first : first + len(values)] = values
+    else:
+        mask, stored = chunk
+        variable.id.write_direct_chunk((first, 0), stored, mask)
 
 
 def _write_attributes(file: h5py.File, plan: dict[str, Any]) -> None:
@@ -176,21 +181,53 @@ def _write_attributes(file: h5py.File, plan: dict[str, Any]) -> None:
 def regrouped(records: Iterable[Record], layers: Sequence[Layer], dtype: str) -> Iterator[Block]:
     """Yield rows in blocks, so that the file doesn't depend on how they were appended."""
     size = block_rows(layers, dtype)
-    held: list[dict[str, np.ndarray]] = []
+    chunk = {layer.name: netcdf.chunk_rows(layer, dtype) for layer in layers}
+    held: dict[str, list[Part]] = {name: [] for name in chunk}
     count = 0
+
+    def block() -> Block:
+        return {name: _pieces(_taken(held[name], size), chunk[name]) for name in held}
+
     for record in records:
-        held.append(record.features)
+        for name, parts in record.features.items():
+            held[name] += parts
         count += len(record.status)
-        if count < size:
-            continue
-        joined = _joined(held)
-        whole = count // size * size
-        for first in range(0, whole, size):
-            yield {name: Rows(values[first : first + size]) for name, values in joined.items()}
-        held = [{name: values[whole:] for name, values in joined.items()}]
-        count -= whole
+        while count >= size:
+            yield block()
+            count -= size
     if count:
-        yield {name: Rows(values) for name, values in _joined(held).items()}
+        yield block()
+
+
+def _taken(parts: list[Part], count: int) -> list[Part]:
+    """Take so many rows, or all there are, off the beginning of a list of parts."""
+    taken: list[Part] = []
+    while parts and count:
+        part = parts.pop(0)
+        taken.append(part[:count])
+        if len(part) > count:
+            parts.insert(0, part[count:])
+        count -= len(taken[-1])
+    return taken
+
+
+def _pieces(parts: Iterable[Part], size: int) -> list[Piece]:
+    """Cut rows that begin with a chunk into chunks of some size."""
+    pieces: list[Piece] = []
+    loose: list[np.ndarray] = []
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            loose.append(part)
+            continue
+        pieces += [*_cut(loose, size), *(Piece(chunk=(0, chunk)) for chunk in part.chunks)]
+        loose.clear()
+    return [*pieces, *_cut(loose, size)]
+
+
+def _cut(loose: list[np.ndarray], size: int) -> Iterator[Piece]:
+    if loose:
+        values = np.concatenate(loose)
+        yield from (Piece(values[first : first + size]) for first in range(0, len(values), size))
 
 
 def block_rows(layers: Sequence[Layer], dtype: str) -> int:
@@ -200,7 +237,3 @@ def block_rows(layers: Sequence[Layer], dtype: str) -> int:
     """
     row_bytes = sum(layer.units for layer in layers) * np.dtype(dtype).itemsize
     return max(1, BLOCK_BYTES // (row_bytes * CHUNK_ROWS)) * CHUNK_ROWS
-
-
-def _joined(held: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in held]) for name in held[0]}

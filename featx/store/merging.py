@@ -14,7 +14,7 @@ import numpy as np
 from featx.atomic import writing
 from featx.errors import FeatxError
 from featx.store import comparison, netcdf, schema
-from featx.store.assembly import Block, Rows, assemble, block_rows
+from featx.store.assembly import Block, Piece, assemble, block_rows
 from featx.store.deflate import Chunk
 from featx.store.opening import open_features, reading
 from featx.store.reader import FeaturesFile
@@ -116,7 +116,7 @@ def _blocks(joined: ShardSet) -> Iterator[Block]:
                 for source in sources
                 if source.overlaps(rows)
             ]
-            block = {}
+            block: dict[str, list[Piece]] = {}
             for layer in joined.layers:
                 parts = [source.values(file, layer.name, rows) for source, file in files]
                 values = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -124,7 +124,11 @@ def _blocks(joined: ShardSet) -> Iterator[Block]:
                 chunks: list[Chunk | None] = [None] * len(rows[:: shape[0]])
                 for source, file in files:
                     source.put_chunks(file, layer.name, rows, shape, chunks)
-                block[layer.name] = Rows(values, chunks)
+                firsts = range(0, len(values), shape[0])
+                block[layer.name] = [
+                    Piece(values[first : first + shape[0]], chunk)
+                    for first, chunk in zip(firsts, chunks, strict=True)
+                ]
         yield block
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,39 +14,81 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Deflated:
+    """Rows of a layer in chunks that are compressed as the file is to hold them.
+
+    Attributes
+    ----------
+    chunks : sequence of bytes
+        Each a whole one.
+    size : int
+        Rows a chunk.
+    """
+
+    chunks: Sequence[bytes]
+    size: int
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.size * len(self.chunks)
+
+    def __getitem__(self, rows: slice) -> Deflated:
+        """Return the chunks of some rows; the slice begins and ends with one."""
+        start, stop, _ = rows.indices(len(self))
+        return Deflated(self.chunks[start // self.size : stop // self.size], self.size)
+
+
+#: Consecutive rows of a layer; values have the shape (rows, units).
+Part = np.ndarray | Deflated
+
+
+@dataclass(frozen=True)
 class Record:
-    """Consecutive rows: their outcome, and each layer's values of shape (rows, units)."""
+    """Consecutive rows: their outcome, and each layer's, in one or more parts."""
 
     status: list[str]
     reason: list[str]
-    features: dict[str, np.ndarray]
+    features: dict[str, list[Part]]
 
 
 def pack(record: Record) -> bytes:
     """Return the bytes of a record."""
-    packed = {name: _without_zeros(values) for name, values in record.features.items()}
-    index = {
-        "status": record.status,
-        "reason": record.reason,
-        "layers": [
-            [name, values.dtype.str, list(values.shape), len(packed[name])]
-            for name, values in record.features.items()
-        ],
-    }
+    layers: list[list[Any]] = []
+    packed: list[bytes] = []
+    for name, parts in record.features.items():
+        for part in parts:
+            if isinstance(part, Deflated):
+                packed.append(b"".join(part.chunks))
+                told = ["deflate", [part.size], len(packed[-1]), list(map(len, part.chunks))]
+            else:
+                packed.append(_without_zeros(part))
+                told = [part.dtype.str, list(part.shape), len(packed[-1])]
+            layers.append([name, *told])
+    index = {"status": record.status, "reason": record.reason, "layers": layers}
     text = json.dumps(index).encode()
-    return b"".join([struct.pack("<Q", len(text)), text, *packed.values()])
+    return b"".join([struct.pack("<Q", len(text)), text, *packed])
 
 
 def unpack(payload: bytes) -> Record:
     """Return the record of some bytes."""
     (size,) = struct.unpack_from("<Q", payload)
     index: Mapping[str, Any] = json.loads(payload[8 : 8 + size])
-    features, start = {}, 8 + size
-    for name, dtype, shape, length in index["layers"]:
+    features: dict[str, list[Part]] = {}
+    start = 8 + size
+    for name, kind, shape, length, *lengths in index["layers"]:
         packed = memoryview(payload)[start : start + length]
-        features[name] = _with_zeros(packed, np.dtype(dtype), shape)
+        part = _chunks(packed, shape[0], *lengths) if lengths else _with_zeros(packed, kind, shape)
+        features.setdefault(name, []).append(part)
         start += length
     return Record(index["status"], index["reason"], features)
+
+
+def _chunks(packed: memoryview, size: int, lengths: list[int]) -> Deflated:
+    stops = itertools.accumulate(lengths)
+    return Deflated(
+        [bytes(packed[stop - length : stop]) for stop, length in zip(stops, lengths, strict=True)],
+        size,
+    )
 
 
 def _without_zeros(values: np.ndarray) -> bytes:
@@ -58,7 +101,8 @@ def _without_zeros(values: np.ndarray) -> bytes:
     return np.packbits(there).tobytes() + words[there].tobytes()
 
 
-def _with_zeros(packed: memoryview, dtype: np.dtype, shape: list[int]) -> np.ndarray:
+def _with_zeros(packed: memoryview, kind: str, shape: list[int]) -> np.ndarray:
+    dtype = np.dtype(kind)
     count = math.prod(shape)
     bits = -(-count // 8)
     there = np.unpackbits(np.frombuffer(packed[:bits], np.uint8), count=count).view(bool)

@@ -21,7 +21,7 @@ from featx.store import damage, netcdf, schema, truncated
 from featx.store.assembly import assemble, regrouped
 from featx.store.hashing import changed_columns
 from featx.store.opening import check_format, open_features
-from featx.store.records import Record
+from featx.store.records import Part, Record
 from featx.store.schema import Layer
 from featx.store.verification import is_as_told
 
@@ -213,12 +213,12 @@ def _records(file: h5py.File, end: int | None, found: Repair) -> Iterator[Record
     gone = found.images["status"].to_numpy() != "ok"
     for start in range(0, n, step):
         rows = range(start, min(start + step, n))
-        features = {}
+        features: dict[str, list[Part]] = {}
         for name, layer in found.layers.items():
             values = np.full((len(rows), layer.units), np.nan, file[name].dtype)
             for part in damage.parts(file[name], end, rows):
                 if part.values is not None:
                     values[part.rows.start - start : part.rows.stop - start] = part.values
             values[gone[start : rows.stop]] = np.nan
-            features[name] = values
+            features[name] = [values]
         yield Record([""] * len(rows), [""] * len(rows), features)

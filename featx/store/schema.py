@@ -162,7 +162,7 @@ def image_columns(table: pd.DataFrame) -> pd.DataFrame:
             images[column] = table[column].to_numpy(np.float64)
             continue
         known: dict[str, str] = {}  # one object for equal texts: many rows are of few people
-        texts = [known.setdefault(text, text) for text in map(str, table[column])]
+        texts = [known.setdefault(text, text) for text in map(str, table[column].tolist())]
         if odd := [text for text in known if "\0" in text or not _is_utf8(text)]:
             raise FeatxError(
                 f"row {texts.index(odd[0]) + 1} of the image table: {column} {odd[0]!r} is not "

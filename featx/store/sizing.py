@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from featx.store import assembly, deflate
-from featx.store.assembly import Rows
+from featx.store.assembly import Piece
 from featx.store.netcdf import chunk_rows
 from featx.store.records import Record, pack
 from featx.store.schema import Layer
@@ -132,7 +132,8 @@ def _stored(rows: np.ndarray, filters: dict[str, Any]) -> int:
         variable = file.create_dataset(
             "rows", shape=rows.shape, dtype=rows.dtype, chunks=rows.shape, **filters
         )
-        assembly.write_rows(variable, 0, rows, assembly.begin(variable, Rows(rows), pool))
+        for values, chunk in assembly.begin(variable, [Piece(rows)], pool):
+            assembly.write_chunk(variable, 0, values, chunk)
         return int(variable.id.get_storage_size())
 
 
@@ -152,7 +153,7 @@ def journal_bytes(layer: Layer, values: np.ndarray, ok: np.ndarray, dtype: str) 
 
 
 def _packed(layer: Layer, rows: np.ndarray) -> int:
-    return len(pack(Record(["ok"] * len(rows), [""] * len(rows), {layer.name: rows})))
+    return len(pack(Record(["ok"] * len(rows), [""] * len(rows), {layer.name: [rows]})))
 
 
 def file_size(

@@ -18,6 +18,7 @@ from featx.atomic import publish
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.store import assembly, comparison, schema
+from featx.store.incoming import Incoming
 from featx.store.journal import Journal, UnusableError, beside, left_beside, read_head
 from featx.store.records import Record
 from featx.store.schema import Layer
@@ -53,6 +54,8 @@ class FeaturesWriter:
         Go on with ``NAME.partial`` if it is there and of the same configuration.
     context : mapping of str to JSON values, optional
         What is worth knowing but decides nothing: library versions, dates. Not hashed.
+    early : bool
+        Compress with gzip in `append`, not in `finish`; see `featx.store.early`.
 
     Attributes
     ----------
@@ -79,6 +82,7 @@ class FeaturesWriter:
         compression: str = "gzip",
         resume: bool = False,
         context: Mapping[str, Any] | None = None,
+        early: bool = False,
     ) -> None:
         """Check the arguments; files are opened on entering the context."""
         if dtype not in ("float32", "float16"):
@@ -92,7 +96,7 @@ class FeaturesWriter:
         self._filters = schema.filters(compression)
         self._images = schema.image_columns(table)
         self._outcome = {name: self._images[name].tolist() for name in ("status", "reason")}
-        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._dtype = dtype
         self._resume = resume
         provenance = schema.plain(provenance)
         self._plan = {
@@ -106,6 +110,8 @@ class FeaturesWriter:
             "images": schema.columns_to_json(self._images),
         }
         self._journal: Journal | None = None
+        level = self._filters.get("compression_opts") if early else None
+        self._incoming = Incoming(layers, dtype, self._images["image"], level)
 
     @property
     def config_hash(self) -> str:
@@ -214,16 +220,17 @@ class FeaturesWriter:
         ValueError
             If layers, shapes or the number of rows are not those of the file.
         """
-        k = self._checked_rows(features)
+        journal = self._open_journal()
+        k = self._incoming.count(features, self.rows_done)
         rows = slice(self.rows_done, self.rows_done + k)
         statuses = self._texts("status", rows, status)
         reasons = self._texts("reason", rows, reason)
         if odd := set(statuses) - set(STATUSES):
             raise ValueError(f"status {sorted(odd)}: use {', '.join(STATUSES)}")
         bad = np.array([text != "ok" for text in statuses], dtype=bool)
-        stored = {name: self._converted(name, features[name], bad) for name in self.layers}
+        parts = self._incoming.parts(features, bad, rows.start)
         try:
-            self._open_journal().append(Record(statuses, reasons, stored))
+            journal.append(Record(statuses, reasons, parts))
         except OSError as error:
             raise self._stopped(error) from error
         self._note(statuses, reasons)
@@ -249,7 +256,7 @@ class FeaturesWriter:
         building = beside(self.path)
         try:
             layers = list(self.layers.values())
-            blocks = assembly.regrouped(journal.records(), layers, self._dtype.name)
+            blocks = assembly.regrouped(journal.records(), layers, self._dtype)
             images = self._images.assign(**self._outcome)
             assembly.assemble(building, self._plan, images, layers, self._filters, blocks)
             if self.path.exists():
@@ -274,6 +281,7 @@ class FeaturesWriter:
         trace: TracebackType | None,
     ) -> None:
         """Close the journal; unless finished, it stays to be resumed."""
+        self._incoming.close()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -283,23 +291,6 @@ class FeaturesWriter:
             raise ValueError(f"{self.path} is not open for writing")
         return self._journal
 
-    def _checked_rows(self, features: Mapping[str, np.ndarray]) -> int:
-        self._open_journal()
-        if set(features) != set(self.layers):
-            raise ValueError(f"layers {sorted(features)} given, {sorted(self.layers)} expected")
-        counts = {len(features[name]) for name in self.layers}
-        if len(counts) != 1:
-            raise ValueError(f"layers differ in rows: {sorted(counts)}")
-        k = counts.pop()
-        for name, layer in self.layers.items():
-            if np.shape(features[name]) != (k, layer.units):
-                raise ValueError(
-                    f"{name} has shape {np.shape(features[name])}, expected {(k, layer.units)}"
-                )
-        if self.rows_done + k > len(self._images):
-            raise ValueError(f"{self.rows_done + k} rows for a table of {len(self._images)}")
-        return k
-
     def _texts(self, column: str, rows: slice, given: Sequence[str] | None) -> list[str]:
         """Return the outcome as given, or else as the image table has it."""
         if given is None:
@@ -307,22 +298,6 @@ class FeaturesWriter:
         if len(given) != rows.stop - rows.start:
             raise ValueError(f"{rows.stop - rows.start} rows, but {len(given)} of {column}")
         return [schema.clean_text(str(text)) for text in given]
-
-    def _converted(self, name: str, given: np.ndarray, bad: np.ndarray) -> np.ndarray:
-        """Return rows as stored: NaN where the status isn't ok."""
-        values = np.asarray(given)
-        with np.errstate(over="ignore"):
-            stored = values.astype(self._dtype)
-        stored[bad] = np.nan
-        lost = np.isinf(stored) & np.isfinite(values)
-        if lost.any():
-            row, unit = np.argwhere(lost)[0]
-            image = self._images["image"].iloc[self.rows_done + row]
-            raise FeatxError(
-                f"layer {name} of image {image!r} holds {values[row, unit]:g}, too large for "
-                f"{self._dtype}; extract with --dtype float32"
-            )
-        return stored
 
     def _stopped(self, error: Exception) -> FeatxError:
         return FeatxError(

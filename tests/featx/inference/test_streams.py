@@ -17,7 +17,7 @@ from featx.errors import FeatxError
 from featx.extraction import running
 from featx.inference.streams import count_streams, in_streams
 from featx.layers import LayerReader, resolve
-from featx.store import FeaturesFile, FeaturesWriter
+from featx.store import FeaturesFile, FeaturesWriter, deflate
 from featx.weights import load_network
 from tests.featx.made_crops import make_table
 
@@ -54,6 +54,22 @@ def test_not_more_is_taken_than_is_worked_on_and_one():
     results = in_streams([lambda item: item] * 3, (next(taken) for _ in range(50)))
     for number, _ in enumerate(results):
         assert next(taken) <= number + 5 + number  # this look takes a number, too
+
+
+def test_a_single_one_works_while_the_caller_does_if_it_is_to():
+    begun = threading.Event()
+
+    def work(item):
+        if item == 1:
+            begun.set()
+        return item, threading.current_thread()
+
+    for item, (found, thread) in in_streams([work], range(3), ahead=True):
+        assert begun.wait(60)
+        assert found == item
+        assert thread is not threading.current_thread()
+    for _, (_, thread) in in_streams([work], range(3)):
+        assert thread is threading.current_thread()
 
 
 def test_an_error_comes_where_it_belongs_and_threads_are_as_before(two_threads):
@@ -126,6 +142,41 @@ def test_an_extraction_has_the_bits_of_one_thread(
     one = running.run(replace(plan, streams=1), tmp_path / "one.h5")
     assert done.images == one.images
     found, wanted = rows_of(done.path), rows_of(one.path)
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory':UserWarning")  # there is no GPU to pin it for
+def test_on_another_device_it_is_written_while_the_next_batch_is_computed(
+    table, tmp_path, monkeypatch
+):
+    """The device is the CPU under another name."""
+    options = {"backbone": "onet", "weights": "random", "layers": ["gap", "flattened"]}
+    plan = replace(extraction.plan(table, **options, batch_size=16, workers=0), streams=1)
+    running.run(plan, tmp_path / "one.h5")
+    (stream,) = running._streams(plan)
+    threads, deflated = set(), []
+    compress, finish = deflate.compress, FeaturesWriter.finish
+
+    def look(batch):
+        threads.add(threading.current_thread())
+        return stream(batch)
+
+    def compressing(rows, *args):
+        deflated.append(len(rows))
+        return compress(rows, *args)
+
+    def finishing(writer):
+        deflated.append("finish")
+        finish(writer)
+
+    monkeypatch.setattr(running, "_streams", lambda _: [look])
+    monkeypatch.setattr(deflate, "compress", compressing)
+    monkeypatch.setattr(FeaturesWriter, "finish", finishing)
+    running.run(replace(plan, device=torch.device("cuda")), tmp_path / "other.h5")
+    assert threading.current_thread() not in threads
+    assert deflated == [16, 16, "finish", 14, 14]
+    found, wanted = rows_of(tmp_path / "other.h5"), rows_of(tmp_path / "one.h5")
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values)
 

@@ -28,14 +28,20 @@ statuses = st.sampled_from(STATUSES)
 @given(
     cuts=st.lists(st.integers(0, 45), min_size=1, max_size=12).filter(lambda cuts: sum(cuts) > 0),
     stops=st.sets(st.integers(0, 11)),
+    early=st.lists(st.booleans(), min_size=13, max_size=13),
     dtype=st.sampled_from(["float32", "float16"]),
     compression=st.sampled_from(["gzip", "gzip-4", "lzf", "none"]),
     data=st.data(),
 )
 def test_what_goes_in_comes_out(
-    cuts: list[int], stops: set[int], dtype: str, compression: str, data: st.DataObject
+    cuts: list[int],
+    stops: set[int],
+    early: list[bool],
+    dtype: str,
+    compression: str,
+    data: st.DataObject,
 ) -> None:
-    """Whatever the batches, and wherever it is broken off and resumed."""
+    """Whatever the batches, wherever it is broken off and resumed, and whenever compressed."""
     n = sum(cuts)
     outcome = data.draw(st.lists(statuses, min_size=n, max_size=n))
     reason = data.draw(
@@ -48,7 +54,7 @@ def test_what_goes_in_comes_out(
         def open_writer(resume: bool) -> FeaturesWriter:
             return FeaturesWriter(
                 path, make_table(n), LAYERS, PROVENANCE, dtype=dtype, compression=compression,
-                resume=resume,
+                resume=resume, early=early.pop(),
             )  # fmt: skip
 
         writer = open_writer(resume=False).__enter__()

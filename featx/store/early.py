@@ -1,0 +1,72 @@
+"""Compressing rows while they are appended, for a device that computes them meanwhile.
+
+Where the processor computes the features, compressing them can wait for `finish`: it takes the same
+cores. Where a GPU does, those cores have nothing else to do, and `finish` would keep the GPU
+waiting. The file is the same, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from featx.store import deflate
+from featx.store.netcdf import CHUNK_ROWS, chunk_rows
+from featx.store.records import Deflated, Part
+from featx.store.schema import Layer
+
+
+class Compressor:
+    """Compresses the whole chunks among rows, in threads.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Of the file.
+    dtype : str
+        As stored.
+    level : int
+        Of gzip.
+    """
+
+    def __init__(self, layers: Iterable[Layer], dtype: str, level: int) -> None:
+        self._sizes = {layer.name: chunk_rows(layer, dtype) for layer in layers}
+        self._level = level
+        self._pool = deflate.threads()
+
+    def parts(self, features: Mapping[str, np.ndarray], first: int) -> dict[str, list[Part]]:
+        """Return the parts of rows that begin with the file's row `first`.
+
+        Rows of chunks that begin before them or end behind stay as they are: the next rows may not
+        come before the process is killed.
+        """
+        begun = {name: self._begin(name, values, first) for name, values in features.items()}
+        return {name: list(parts) for name, parts in begun.items()}
+
+    def _begin(self, name: str, values: np.ndarray, first: int) -> Iterator[Part]:
+        """Let threads begin, and return the parts, for which they are waited for."""
+        start = -first % CHUNK_ROWS
+        stop = start + (len(values) - start) // CHUNK_ROWS * CHUNK_ROWS
+        if stop <= start:
+            return iter([values])
+        size = self._sizes[name]
+        chunks = [values[row : row + size] for row in range(start, stop, size)]
+        compressed = self._pool.map(
+            lambda chunk: deflate.compress(chunk, size, self._level), chunks
+        )
+        return self._around(values[:start], compressed, size, values[stop:])
+
+    @staticmethod
+    def _around(
+        before: np.ndarray, compressed: Iterator[bytes], size: int, behind: np.ndarray
+    ) -> Iterator[Part]:
+        if len(before):
+            yield before
+        yield Deflated(list(compressed), size)
+        if len(behind):
+            yield behind
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
