@@ -54,6 +54,7 @@ def assemble(
     layers: Sequence[Layer],
     filters: dict[str, Any],
     blocks: Iterable[Block],
+    digests: Mapping[str, str] | None = None,
 ) -> None:
     """Write a features file, then read it back.
 
@@ -71,6 +72,8 @@ def assemble(
         h5py's keywords for compression.
     blocks : iterable of Block
         All rows, in order, `block_rows` at a time.
+    digests : mapping of str to str, optional
+        The SHA-256 of each layer's rows, where they are known: chunks then need not be restored.
 
     Raises
     ------
@@ -83,22 +86,25 @@ def assemble(
     try:
         with h5py.File(sink, "w") as file, deflate.threads() as pool:
             variables = lay_out(file, plan, images, layers, filters)
-            hashers = {name: hashlib.sha256() for name in variables}
             written = dict.fromkeys(variables, 0)
+            hashers = {} if digests else {name: hashlib.sha256() for name in variables}
             begun = (
-                {name: begin(variables[name], pieces, pool) for name, pieces in block.items()}
+                {
+                    name: begin(variables[name], pieces, pool, whole=not digests)
+                    for name, pieces in block.items()
+                }
                 for block in blocks
             )
             for block in deflate.one_ahead(begun):
                 give_back()
                 for name, pieces in block.items():
-                    for values, chunk in pieces:
-                        hashers[name].update(np.ascontiguousarray(values).data)
-                        write_chunk(variables[name], written[name], values, chunk)
-                        written[name] += len(values)
+                    for piece in pieces:
+                        if name in hashers:
+                            hashers[name].update(np.ascontiguousarray(piece.values).data)
+                        written[name] += write_piece(variables[name], written[name], piece)
                 if sink.error is not None:
                     break
-            digests = {name: hasher.hexdigest() for name, hasher in hashers.items()}
+            digests = digests or {name: hasher.hexdigest() for name, hasher in hashers.items()}
             for name, digest in digests.items():
                 variables[name].attrs.modify("sha256", digest)
     finally:
@@ -133,38 +139,40 @@ def lay_out(
 
 
 def begin(
-    variable: h5py.Dataset, pieces: Iterable[Piece], pool: Executor
-) -> Iterator[tuple[np.ndarray, Chunk | None]]:
-    """Return the values of each piece and its chunk, None where HDF5 is to make it.
+    variable: h5py.Dataset, pieces: Iterable[Piece], pool: Executor, *, whole: bool = True
+) -> Iterator[Piece]:
+    """Return the pieces with what is missing, with which threads begin.
 
-    Threads begin with what is missing.
+    That is the chunk, except where HDF5 is to make it, and if `whole`, or to make it, the values.
     """
     (size, units), dtype = variable.chunks, variable.dtype
     level = variable.compression_opts if variable.compression == "gzip" else None
 
-    def completed(piece: Piece) -> tuple[np.ndarray, Chunk | None]:
+    def completed(piece: Piece) -> Piece:
         values, chunk = piece
-        if values is None:
+        if values is None and (whole or level is None):
             assert chunk is not None
-            whole = deflate.restore(chunk, size * units * dtype.itemsize)
-            values = np.frombuffer(whole, dtype).reshape(size, units)
-            return values, None if level is None else chunk
+            restored = deflate.restore(chunk, size * units * dtype.itemsize)
+            values = np.frombuffer(restored, dtype).reshape(size, units)
+            chunk = None if level is None else chunk
         if chunk is None and level is not None:
+            assert values is not None
             chunk = (0, deflate.compress(values, size, level))
-        return values, chunk
+        return Piece(values, chunk)
 
     return pool.map(completed, pieces)
 
 
-def write_chunk(
-    variable: h5py.Dataset, first: int, values: np.ndarray, chunk: Chunk | None
-) -> None:
-    """Write the chunk that begins with a row."""
+def write_piece(variable: h5py.Dataset, first: int, piece: Piece) -> int:
+    """Write the piece that begins with a row, and return how many rows it has."""
+    values, chunk = piece
+    count = variable.chunks[0] if values is None else len(values)
     if chunk is None:
-        variable[first : first + len(values)] = values
+        variable[first : first + count] = values
     else:
         mask, stored = chunk
         variable.id.write_direct_chunk((first, 0), stored, mask)
+    return int(count)
 
 
 def _write_attributes(file: h5py.File, plan: dict[str, Any]) -> None:

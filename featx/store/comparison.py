@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from featx.store.hashing import hash_rows
 from featx.store.opening import open_features, reading
 
 
-def check_rows(path: Path, digests: dict[str, str] | None = None) -> None:
+def check_rows(path: Path, digests: Mapping[str, str] | None = None) -> None:
     """Check that each layer's rows have the hash that was given or that the file itself tells.
 
     Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -35,6 +36,8 @@ class Incoming:
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._images = images
         self._compressor = None if level is None else Compressor(layers, dtype, level)
+        self._hashers = {name: hashlib.sha256() for name in self._units}
+        self._hashed = 0
 
     def count(self, features: Mapping[str, np.ndarray], first: int) -> int:
         """Return how many rows are given, of which the first is the file's row `first`.
@@ -72,9 +75,20 @@ class Incoming:
         stored = {
             name: self._converted(name, features[name], missing, first) for name in self._units
         }
-        if self._compressor is not None:
-            return self._compressor.parts(stored, first)
-        return {name: [values] for name, values in stored.items()}
+        if self._compressor is None:
+            return {name: [values] for name, values in stored.items()}
+        if first == self._hashed:
+            for name, values in stored.items():
+                self._hashers[name].update(np.ascontiguousarray(values).data)
+            self._hashed += len(missing)
+        return self._compressor.parts(stored, first)
+
+    @property
+    def digests(self) -> dict[str, str] | None:
+        """The SHA-256 of each layer's rows, where all came compressed and in this process."""
+        if self._hashed != len(self._images):
+            return None
+        return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
 
     def close(self) -> None:
         """End what works beside the caller."""

@@ -132,8 +132,8 @@ def _stored(rows: np.ndarray, filters: dict[str, Any]) -> int:
         variable = file.create_dataset(
             "rows", shape=rows.shape, dtype=rows.dtype, chunks=rows.shape, **filters
         )
-        for values, chunk in assembly.begin(variable, [Piece(rows)], pool):
-            assembly.write_chunk(variable, 0, values, chunk)
+        for piece in assembly.begin(variable, [Piece(rows)], pool):
+            assembly.write_piece(variable, 0, piece)
         return int(variable.id.get_storage_size())
 
 

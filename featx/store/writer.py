@@ -258,7 +258,9 @@ class FeaturesWriter:
             layers = list(self.layers.values())
             blocks = assembly.regrouped(journal.records(), layers, self._dtype)
             images = self._images.assign(**self._outcome)
-            assembly.assemble(building, self._plan, images, layers, self._filters, blocks)
+            assembly.assemble(
+                building, self._plan, images, layers, self._filters, blocks, self._incoming.digests
+            )
             if self.path.exists():
                 raise FeatxError(
                     f"{self.path} was made by another run meanwhile; {self.partial} holds this one"
