@@ -36,7 +36,7 @@ class Piece(NamedTuple):
     values : numpy.ndarray or None
         Shape (k, units), as stored.
     chunk : Chunk or None
-        As the file is to hold it. Where no values are given it is one of gzip's, and whole.
+        As the file is to hold it; a whole one where no values are given.
     """
 
     values: np.ndarray | None = None
@@ -143,19 +143,18 @@ def begin(
 ) -> Iterator[Piece]:
     """Return the pieces with what is missing, with which threads begin.
 
-    That is the chunk, except where HDF5 is to make it, and if `whole`, or to make it, the values.
+    That is the chunk, except where HDF5 is to make it, and if `whole` the values.
     """
     (size, units), dtype = variable.chunks, variable.dtype
     level = variable.compression_opts if variable.compression == "gzip" else None
 
     def completed(piece: Piece) -> Piece:
         values, chunk = piece
-        if values is None and (whole or level is None):
+        if values is None and whole:
             assert chunk is not None
             restored = deflate.restore(chunk, size * units * dtype.itemsize)
             values = np.frombuffer(restored, dtype).reshape(size, units)
-            chunk = None if level is None else chunk
-        if chunk is None and level is not None:
+        elif chunk is None and level is not None:
             assert values is not None
             chunk = (0, deflate.compress(values, size, level))
         return Piece(values, chunk)
@@ -186,19 +185,37 @@ def _write_attributes(file: h5py.File, plan: dict[str, Any]) -> None:
         root[key] = schema.encode_attribute(value)
 
 
-def regrouped(records: Iterable[Record], layers: Sequence[Layer], dtype: str) -> Iterator[Block]:
-    """Yield rows in blocks, so that the file doesn't depend on how they were appended."""
+def regrouped(
+    records: Iterable[Record], layers: Sequence[Layer], dtype: str, level: int | None = None
+) -> Iterator[Block]:
+    """Yield rows in blocks, so that the file doesn't depend on how they were appended.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        All rows, in order.
+    layers, dtype
+        Of the file.
+    level : int, optional
+        Of the file's gzip, if that is its compression. Chunks of another are not kept.
+    """
     size = block_rows(layers, dtype)
     chunk = {layer.name: netcdf.chunk_rows(layer, dtype) for layer in layers}
+    units = {layer.name: layer.units for layer in layers}
     held: dict[str, list[Part]] = {name: [] for name in chunk}
     count = 0
+
+    def kept(name: str, part: Part) -> Part:
+        if isinstance(part, np.ndarray) or (part.size, part.level) == (chunk[name], level):
+            return part
+        return part.values(units[name], dtype)
 
     def block() -> Block:
         return {name: _pieces(_taken(held[name], size), chunk[name]) for name in held}
 
     for record in records:
         for name, parts in record.features.items():
-            held[name] += parts
+            held[name] += [kept(name, part) for part in parts]
         count += len(record.status)
         while count >= size:
             yield block()

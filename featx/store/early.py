@@ -7,7 +7,7 @@ waiting. The file is the same, byte by byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -35,17 +35,16 @@ class Compressor:
         self._level = level
         self._pool = deflate.threads()
 
-    def parts(self, features: Mapping[str, np.ndarray], first: int) -> dict[str, list[Part]]:
-        """Return the parts of rows that begin with the file's row `first`.
+    def begin(self, name: str, values: np.ndarray, first: int) -> Iterator[Part]:
+        """Let threads begin with a layer's rows, of which the first is the file's row `first`.
 
-        Rows of chunks that begin before them or end behind stay as they are: the next rows may not
-        come before the process is killed.
+        Returns
+        -------
+        iterator of Part
+            The rows, for which the threads are waited for. Those of chunks that begin before them
+            or end behind are as they were given: the next rows may not come before the process is
+            killed.
         """
-        begun = {name: self._begin(name, values, first) for name, values in features.items()}
-        return {name: list(parts) for name, parts in begun.items()}
-
-    def _begin(self, name: str, values: np.ndarray, first: int) -> Iterator[Part]:
-        """Let threads begin, and return the parts, for which they are waited for."""
         start = -first % CHUNK_ROWS
         stop = start + (len(values) - start) // CHUNK_ROWS * CHUNK_ROWS
         if stop <= start:
@@ -57,16 +56,15 @@ class Compressor:
         )
         return self._around(values[:start], compressed, size, values[stop:])
 
-    @staticmethod
     def _around(
-        before: np.ndarray, compressed: Iterator[bytes], size: int, behind: np.ndarray
+        self, before: np.ndarray, compressed: Iterator[bytes], size: int, behind: np.ndarray
     ) -> Iterator[Part]:
         if len(before):
             yield before
-        yield Deflated(list(compressed), size)
+        yield Deflated(list(compressed), size, self._level)
         if len(behind):
             yield behind
 
     def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown()
+        """End the threads, and what they have not begun."""
+        self._pool.shutdown(cancel_futures=True)

@@ -77,11 +77,16 @@ class Incoming:
         }
         if self._compressor is None:
             return {name: [values] for name, values in stored.items()}
-        if first == self._hashed:
+        begun = {
+            name: self._compressor.begin(name, values, first) for name, values in stored.items()
+        }
+        # while threads compress; not again once an append has failed, or was left in between
+        follow, self._hashed = first == self._hashed, -1
+        if follow:
             for name, values in stored.items():
                 self._hashers[name].update(np.ascontiguousarray(values).data)
-            self._hashed += len(missing)
-        return self._compressor.parts(stored, first)
+            self._hashed = first + len(missing)
+        return {name: list(parts) for name, parts in begun.items()}
 
     @property
     def digests(self) -> dict[str, str] | None:
@@ -102,6 +107,8 @@ class Incoming:
         with np.errstate(over="ignore"):
             stored = values.astype(self._dtype)
         stored[missing] = np.nan
+        if np.can_cast(values.dtype, self._dtype):  # nothing is lost
+            return stored
         lost = np.isinf(stored) & np.isfinite(values)
         if lost.any():
             row, unit = np.argwhere(lost)[0]

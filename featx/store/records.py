@@ -7,10 +7,12 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from featx.store.deflate import restore
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,13 @@ class Deflated:
         Each a whole one.
     size : int
         Rows a chunk.
+    level : int
+        Of gzip.
     """
 
     chunks: Sequence[bytes]
     size: int
+    level: int
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -35,7 +40,19 @@ class Deflated:
     def __getitem__(self, rows: slice) -> Deflated:
         """Return the chunks of some rows; the slice begins and ends with one."""
         start, stop, _ = rows.indices(len(self))
-        return Deflated(self.chunks[start // self.size : stop // self.size], self.size)
+        return replace(self, chunks=self.chunks[start // self.size : stop // self.size])
+
+    def values(self, units: int, dtype: str) -> np.ndarray:
+        """Return the rows as they were before, shape (rows, units).
+
+        Raises
+        ------
+        OSError
+            As `featx.store.deflate.restore`.
+        """
+        size = self.size * units * np.dtype(dtype).itemsize
+        restored = b"".join(restore((0, chunk), size) for chunk in self.chunks)
+        return np.frombuffer(restored, np.dtype(dtype).newbyteorder("<")).reshape(-1, units)
 
 
 #: Consecutive rows of a layer; values have the shape (rows, units).
@@ -59,7 +76,8 @@ def pack(record: Record) -> bytes:
         for part in parts:
             if isinstance(part, Deflated):
                 packed.append(b"".join(part.chunks))
-                told = ["deflate", [part.size], len(packed[-1]), list(map(len, part.chunks))]
+                shape = [part.size, part.level]
+                told = ["deflate", shape, len(packed[-1]), list(map(len, part.chunks))]
             else:
                 packed.append(_without_zeros(part))
                 told = [part.dtype.str, list(part.shape), len(packed[-1])]
@@ -77,18 +95,16 @@ def unpack(payload: bytes) -> Record:
     start = 8 + size
     for name, kind, shape, length, *lengths in index["layers"]:
         packed = memoryview(payload)[start : start + length]
-        part = _chunks(packed, shape[0], *lengths) if lengths else _with_zeros(packed, kind, shape)
+        part = _chunks(packed, *shape, *lengths) if lengths else _with_zeros(packed, kind, shape)
         features.setdefault(name, []).append(part)
         start += length
     return Record(index["status"], index["reason"], features)
 
 
-def _chunks(packed: memoryview, size: int, lengths: list[int]) -> Deflated:
+def _chunks(packed: memoryview, size: int, level: int, lengths: list[int]) -> Deflated:
     stops = itertools.accumulate(lengths)
-    return Deflated(
-        [bytes(packed[stop - length : stop]) for stop, length in zip(stops, lengths, strict=True)],
-        size,
-    )
+    each = zip(stops, lengths, strict=True)
+    return Deflated([bytes(packed[stop - length : stop]) for stop, length in each], size, level)
 
 
 def _without_zeros(values: np.ndarray) -> bytes:

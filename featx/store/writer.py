@@ -256,7 +256,8 @@ class FeaturesWriter:
         building = beside(self.path)
         try:
             layers = list(self.layers.values())
-            blocks = assembly.regrouped(journal.records(), layers, self._dtype)
+            level = self._filters.get("compression_opts")
+            blocks = assembly.regrouped(journal.records(), layers, self._dtype, level)
             images = self._images.assign(**self._outcome)
             assembly.assemble(
                 building, self._plan, images, layers, self._filters, blocks, self._incoming.digests
@@ -283,10 +284,10 @@ class FeaturesWriter:
         trace: TracebackType | None,
     ) -> None:
         """Close the journal; unless finished, it stays to be resumed."""
-        self._incoming.close()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+        self._incoming.close()
 
     def _open_journal(self) -> Journal:
         if self._journal is None:
