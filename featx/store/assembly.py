@@ -89,18 +89,22 @@ def assemble(
             written = dict.fromkeys(variables, 0)
             hashers = {} if digests else {name: hashlib.sha256() for name in variables}
             begun = (
-                {
-                    name: begin(variables[name], pieces, pool, whole=not digests)
-                    for name, pieces in block.items()
-                }
+                (
+                    block,
+                    {
+                        name: begin(variables[name], pieces, pool, whole=not digests)
+                        for name, pieces in block.items()
+                    },
+                )
                 for block in blocks
             )
-            for block in deflate.one_ahead(begun):
+            for block, completed in deflate.one_ahead(begun):
                 give_back()
-                for name, pieces in block.items():
+                for name, begun_pieces in completed.items():
+                    pieces: Iterable[Piece] = begun_pieces
+                    if name in hashers:
+                        pieces = _hashed(hashers[name], block[name], pieces)
                     for piece in pieces:
-                        if name in hashers:
-                            hashers[name].update(np.ascontiguousarray(piece.values).data)
                         written[name] += write_piece(variables[name], written[name], piece)
                 if sink.error is not None:
                     break
@@ -136,6 +140,17 @@ def lay_out(
     _write_attributes(file, plan)
     netcdf.write_images(file, images)
     return netcdf.create_layers(file, len(images), layers, plan["dtype"], filters)
+
+
+def _hashed(hasher: Any, given: Sequence[Piece], completed: Iterable[Piece]) -> Iterable[Piece]:
+    """Take the values of a block's pieces into a hash, all at once, and return the latter.
+
+    A piece at a time, threads at work would have to be waited for at every one.
+    """
+    if any(piece.values is None for piece in given):
+        given = completed = list(completed)
+    hasher.update(np.concatenate([piece.values for piece in given]).data)
+    return completed
 
 
 def begin(

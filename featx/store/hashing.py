@@ -64,9 +64,9 @@ def stored_rows(variable: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
             for firsts in (block[::size] for block in blocks)
         )
         for firsts, chunks in deflate.one_ahead(begun):
-            for row, chunk in zip(firsts, chunks, strict=True):
-                count = min(size, n - row) * units  # the last chunk is stored whole
-                yield row, np.frombuffer(chunk, dtype, count).reshape(-1, units)
+            count = min(len(firsts) * size, n - firsts[0])  # the last chunk is stored whole
+            values = np.frombuffer(b"".join(chunks), dtype, count * units)
+            yield firsts[0], values.reshape(count, units)
 
 
 def _stored(variable: h5py.Dataset, row: int) -> tuple[int, bytes]:
