@@ -44,19 +44,21 @@ PARTS = (
     Part(
         "Extraction, against the bare forward pass: large networks",
         "extraction",
-        "--network vgg16 --network resnet50 --precision fp32 --precision bf16 --images 512 --turns 2",
+        "--network vgg16 --network resnet50 --precision fp32 --precision bf16 --images 512 "
+        "--turns 2",
         "--network onet --images 4 --turns 1",
     ),
     Part(
         "Extraction, against the bare forward pass: a small network",
         "extraction",
-        "--network mobilefacenet --precision fp32 --precision bf16 --images 4096 --turns 3",
+        "--network mobilefacenet --precision fp32 --precision bf16 --side 112 --images 4096 "
+        "--turns 3",
         "--network onet --images 4 --turns 1",
     ),
     Part(
         "Extraction, where its time goes",
         "extraction",
-        "--network vgg16 --network mobilefacenet --precision fp32 --images 512 --turns 1 --profile",
+        "--network vgg16 --network mobilefacenet --precision fp32 --side 112 --images 512 --turns 1 --profile",
         "--network onet --images 4 --turns 1 --profile",
     ),
     Part(
