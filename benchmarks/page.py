@@ -58,7 +58,8 @@ PARTS = (
     Part(
         "Extraction, where its time goes",
         "extraction",
-        "--network vgg16 --network mobilefacenet --precision fp32 --side 112 --images 512 --turns 1 --profile",
+        "--network vgg16 --network mobilefacenet --precision fp32 --side 112 --images 512 "
+        "--turns 1 --profile",
         "--network onet --images 4 --turns 1 --profile",
     ),
     Part(
