@@ -100,11 +100,8 @@ def assemble(
             )
             for block, completed in deflate.one_ahead(begun):
                 give_back()
-                for name, begun_pieces in completed.items():
-                    pieces: Iterable[Piece] = begun_pieces
-                    if name in hashers:
-                        pieces = _hashed(hashers[name], block[name], pieces)
-                    for piece in pieces:
+                for name, pieces in completed.items():
+                    for piece in _hashed(hashers.get(name), block[name], pieces):
                         written[name] += write_piece(variables[name], written[name], piece)
                 if sink.error is not None:
                     break
@@ -142,11 +139,15 @@ def lay_out(
     return netcdf.create_layers(file, len(images), layers, plan["dtype"], filters)
 
 
-def _hashed(hasher: Any, given: Sequence[Piece], completed: Iterable[Piece]) -> Iterable[Piece]:
-    """Take the values of a block's pieces into a hash, all at once, and return the latter.
+def _hashed(
+    hasher: Any | None, given: Sequence[Piece], completed: Iterable[Piece]
+) -> Iterable[Piece]:
+    """Take the values of a block's pieces into a hash, if there is one, and return the latter.
 
-    A piece at a time, threads at work would have to be waited for at every one.
+    All at once: threads at work would have to be waited for at every piece.
     """
+    if hasher is None:
+        return completed
     if any(piece.values is None for piece in given):
         given = completed = list(completed)
     hasher.update(np.concatenate([piece.values for piece in given]).data)

@@ -69,6 +69,8 @@ def open_features(path: str | Path) -> h5py.File:
 
 def _unreadable(path: Path, error: OSError) -> str:
     text = str(error)
+    if isinstance(error, FileNotFoundError) or not path.exists():
+        return f"{path} was removed while it was being opened"
     if isinstance(error, PermissionError):
         return f"cannot read {path}: no permission"
     if isinstance(error, BlockingIOError) or "unable to lock file" in text:

@@ -142,8 +142,11 @@ class FeaturesWriter:
             return True
         if self.partial.exists():
             self._refuse_unless_resumed()
-            with contextlib.suppress(UnusableError), self.partial.open("rb") as stream:
-                self._check(read_head(stream))
+            try:
+                with contextlib.suppress(UnusableError), self.partial.open("rb") as stream:
+                    self._check(read_head(stream))
+            except FileNotFoundError:  # another process finished it in between
+                return self.finished()
         return False
 
     def __enter__(self) -> Self:

@@ -49,6 +49,32 @@ def break_off(path: Path, done: int = 20, n: int = 40) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
+def test_a_file_that_is_finished_while_it_is_looked_at(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, partial = write(name="done.h5"), break_off(tmp_path / "f.h5")
+    looked = FeaturesWriter._refuse_unless_resumed
+
+    def finishing(writer: FeaturesWriter) -> None:
+        looked(writer)
+        done.rename(writer.path)
+        partial.unlink()
+
+    monkeypatch.setattr(FeaturesWriter, "_refuse_unless_resumed", finishing)
+    writer = FeaturesWriter(tmp_path / "f.h5", make_table(40), LAYERS, PROVENANCE, resume=True)
+    assert writer.finished()
+
+
+def test_a_file_that_is_removed_while_it_is_opened(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a shard is, once it has been merged."""
+    path = write()
+    monkeypatch.setattr("featx.store.opening.check_sound", lambda path: path.unlink())
+    with pytest.raises(FeatxError, match="was removed while it was being opened"):
+        FeaturesFile(path)
+
+
 def test_a_partial_is_not_overwritten_without_resume(tmp_path: Path) -> None:
     partial = break_off(tmp_path / "f.h5")
     before = partial.read_bytes()
