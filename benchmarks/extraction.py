@@ -127,11 +127,13 @@ def row(label: str, images: int, taken: dict[str, list[float]], least: list[floa
 
 
 def profile(plan: Plan, out: Path) -> str:
-    """Return where the time of one extraction goes, by torch's profiler, in all threads."""
+    """Return where the time of one extraction goes, by torch's profiler."""
     kinds = [torch.profiler.ProfilerActivity.CPU]
     if plan.device.type == "cuda":
         kinds.append(torch.profiler.ProfilerActivity.CUDA)
-    threads = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
+    threads = None
+    with contextlib.suppress(TypeError):  # a torch without it sees this thread only
+        threads = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
     with torch.profiler.profile(activities=kinds, experimental_config=threads) as found:
         whole(plan, out)
     out.unlink()

@@ -190,9 +190,14 @@ def open_writer(settled: Plan, out: str | Path, *, dtype: str, **options: Any) -
         settled.provenance_as(dtype),
         context=settled.context,
         dtype=dtype,
-        early=settled.device.type != "cpu",
+        early=_on_gpu(settled),
         **options,
     )
+
+
+def _on_gpu(settled: Plan) -> bool:
+    """Whether the processor is free for other work while a batch is computed."""
+    return settled.device.type == "cuda"
 
 
 def _silent(rows: int) -> None:
@@ -222,10 +227,9 @@ def fill(
     outcomes = settled.table[["status", "reason"]]
     images = 0
     give_back()  # of reading the table; the processes that decode begin as copies of this one
-    pin = settled.device.type == "cuda"
-    loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=pin)
-    ahead = settled.device.type != "cpu"
-    passing = in_streams(_streams(settled), loaded, ahead=ahead)
+    gpu = _on_gpu(settled)
+    loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=gpu)
+    passing = in_streams(_streams(settled), loaded, ahead=gpu)
     with closing(passing) as passed:  # also where writing fails
         for number, (batch, features) in enumerate(passed, start=1):
             first, stop, _, rows, failures = batch

@@ -90,7 +90,7 @@ def test_a_run_may_go_on_with_another_compression(
 
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=8), st.sampled_from(["<f4", "<f2"]))
 def test_parts_hold_the_rows(counts: list[int], dtype: str) -> None:
-    """Through the journal's bytes, too; only the chunks' own threads are needed to see it."""
+    """Also once they have been the journal's bytes."""
     rows = {name: values.astype(dtype) for name, values in make_rows(sum(counts)).items()}
     compressor = early.Compressor(LAYERS, np.dtype(dtype).name, 1)
     first = 0
