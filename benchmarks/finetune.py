@@ -32,7 +32,7 @@ from featx.devices import exact_arithmetic
 from featx.heads import Task
 from featx.precision import casting
 from featx.training.cascade import start_network
-from featx.training.cascade_file import Cascade
+from featx.training.config.cascade_file import Cascade
 from featx.training.losses import Targets
 from featx.training.planning import StagePlan, plan_stages
 from featx.training.processes import join_processes

@@ -22,7 +22,7 @@ def diff(context: click.Context, one: Path, other: Path, verbose: bool) -> None:
     diff does: with 0 where the files are equal, 1 where they differ, 2 on an error.
     """
     from featx.errors import FeatxError
-    from featx.store.difference import differences
+    from featx.store.tools.difference import differences
 
     try:
         found = differences(one, other)

@@ -38,7 +38,7 @@ def export(file: Path, output: Path, layers: tuple[str, ...], verbose: bool) -> 
     in .npz and .mat each layer is an array. All but .mat are written some rows at a time, whatever
     the memory. Rows that are not ok hold NaN, which CSV leaves empty.
     """
-    from featx.store.exporting import export as write
+    from featx.store.tools.exporting import export as write
 
     names = write(file, output, layers)
     click.echo(f"layers  {', '.join(names)}\nfile    {output}")

@@ -16,7 +16,7 @@ from cli.options import examples, long_work
 if TYPE_CHECKING:
     import pandas as pd
 
-    from featx.training.cascade_file import Cascade
+    from featx.training.config.cascade_file import Cascade
 
 
 @click.command(
@@ -212,7 +212,7 @@ def _finetune(
 
 def settle(context: click.Context, cascade: Path, changes: tuple[str, ...], seed: int) -> Cascade:
     """Read the cascade, with what the command line changes of it."""
-    from featx.training.cascade_file import read_cascade
+    from featx.training.config.cascade_file import read_cascade
 
     if context.get_parameter_source("seed") != ParameterSource.DEFAULT:
         changes = (*changes, f"seed={seed}")

@@ -21,7 +21,7 @@ def inspect(file: Path, as_json: bool, verbose: bool) -> None:
     what it takes on disk. Takes a .partial too, and says how far it has come. `featx verify` reads
     all of the file and tells whether it is whole.
     """
-    from featx.store.inspection import describe, summarize
+    from featx.store.tools.inspection import describe, summarize
 
     summary = summarize(file)
     if as_json:

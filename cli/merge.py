@@ -36,7 +36,7 @@ def merge(
     --remove. --resume checks and keeps a file that is there. Nothing is drawn by chance: --seed
     changes nothing.
     """
-    from featx.store import merging, shard_set
+    from featx.store.tools import merging, shard_set
 
     removing = remove and resume and not dry_run and output.exists()
     if removing and not all(path.exists() for path in files):
@@ -63,7 +63,8 @@ def merge(
 def _remove_rest(files: tuple[Path, ...], output: Path) -> None:
     """Remove the shards that an earlier run was stopped before it removed them."""
     from featx.errors import FeatxError
-    from featx.store import comparison, merging
+    from featx.store import comparison
+    from featx.store.tools import merging
 
     comparison.check_rows(output)
     others = merging.remove_merged(files, output)

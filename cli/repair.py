@@ -35,8 +35,8 @@ def repair(file: Path, output: Path, layers: tuple[str, ...], verbose: bool) -> 
     of the repair, so that the new file cannot be taken for the whole one. What an extraction left
     unfinished (.partial) is not for this command: `featx extract --resume` loses nothing of it.
     """
-    from featx.store.damage import tell_rows
-    from featx.store.repairing import repair as save
+    from featx.store.tools.damage import tell_rows
+    from featx.store.tools.repairing import repair as save
 
     found = save(file, output, layers)
     if found.nothing_lost:

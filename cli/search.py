@@ -43,10 +43,10 @@ def search(
     """
     from featx.devices import resolve_device
     from featx.training.processes import Processes
-    from featx.training.search import run_search
-    from featx.training.search_changes import searched
-    from featx.training.search_file import outline, read_search
-    from featx.training.search_space import label
+    from featx.training.search.changes import searched
+    from featx.training.search.file import outline, read_search
+    from featx.training.search.running import run_search
+    from featx.training.search.space import label
 
     settled = read_search(search)
     if context.get_parameter_source("seed") != ParameterSource.DEFAULT:

@@ -22,7 +22,7 @@ def verify(context: click.Context, files: tuple[Path, ...], verbose: bool) -> No
     there once and in the order of the config hash, and that just the rows that are not ok hold NaN.
     Exits with 1 where anything is wrong. `featx repair` saves what a damaged file still holds.
     """
-    from featx.store.verification import verify_apart
+    from featx.store.tools.verification import verify_apart
 
     wrong = False
     for path in files:

@@ -27,18 +27,12 @@ from featx.devices import resolve_device
 from featx.errors import FeatxError
 from featx.heads import Task
 from featx.manifest import read_table
-from featx.training.cascade_file import Cascade, describe
-from featx.training.data import head_specs
-from featx.training.pixels import PixelStore
+from featx.training.config.cascade_file import Cascade, describe
+from featx.training.images.labels import bounds, drop_uncovered
+from featx.training.images.pixels import PixelStore
+from featx.training.images.samples import Samples, apply_filter, check_disjoint, read_samples
+from featx.training.images.stage_data import head_specs
 from featx.training.planning import StagePlan, plan_stages
-from featx.training.samples import (
-    Samples,
-    apply_filter,
-    bounds,
-    check_disjoint,
-    drop_uncovered,
-    read_samples,
-)
 from featx.training.shortage import telling_shortage
 from featx.views import View
 from featx.weights import load_network

@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from experiments.names import FOLDER, experiment_names
 from featx.errors import FeatxError, unknown
 from featx.heads import Task
-from featx.training.yaml_errors import refuse_own_fields, tell_errors
-from featx.training.yaml_lines import read_yaml
-from featx.training.yaml_part import Part
+from featx.training.config.yaml_errors import refuse_own_fields, tell_errors
+from featx.training.config.yaml_lines import read_yaml
+from featx.training.config.yaml_part import Part
 from featx.views import View
 from regress.grouping import parse_groups
 

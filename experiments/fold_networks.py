@@ -19,12 +19,12 @@ from featx.devices import resolve_device
 from featx.errors import FeatxError, Interrupted
 from featx.extraction.engine import Engine
 from featx.layers import resolve
-from featx.training.data import StageData, leave_out, names_tables, split_stage
+from featx.training.images.pixels import PixelStore
+from featx.training.images.samples import Samples, check_disjoint
+from featx.training.images.stage_data import StageData, leave_out, names_tables, split_stage
 from featx.training.inference import BATCH
-from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
-from featx.training.samples import Samples, check_disjoint
 from featx.training.shortage import telling_shortage
 from featx.training.stage import NETWORK, run_stage, start_preprocessing
 from featx.training.stopping import at_once, listen

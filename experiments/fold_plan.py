@@ -14,11 +14,11 @@ from featx.backbones import get_backbone
 from featx.errors import FeatxError
 from featx.heads import Task
 from featx.identities import one_spelling
-from featx.training.cascade_file import Cascade
-from featx.training.data import StageData, head_specs
+from featx.training.config.cascade_file import Cascade
+from featx.training.images.samples import Samples, check_disjoint
+from featx.training.images.stage_data import StageData, head_specs
 from featx.training.planning import StagePlan, plan_stages
 from featx.training.rehearsal import check_enough, check_layers
-from featx.training.samples import Samples, check_disjoint
 from featx.views import View
 from regress.fold_records import fold_stem
 from regress.protocols import Fold, check_named, plan_folds, split_hash, with_subjects

@@ -12,7 +12,7 @@ from experiments.run_record import network_record, task_record
 from featx import __version__
 from featx.errors import FeatxError
 from featx.training.cascade import finished_cascade
-from featx.training.cascade_file import describe
+from featx.training.config.cascade_file import describe
 from featx.training.planning import StagePlan
 from featx.weights import LoadedNetwork
 from regress.fold_records import failed_folds, finished_folds

@@ -8,7 +8,7 @@ from experiments.experiment_file import Experiment, Row
 from experiments.settings import Settings
 from experiments.smoke import shortened
 from featx.errors import FeatxError
-from featx.training.cascade_file import Cascade, read_cascade
+from featx.training.config.cascade_file import Cascade, read_cascade
 
 
 def missing_needs(experiment: Experiment, row: Row, settings: Settings) -> str:

@@ -16,7 +16,7 @@ from featx.prediction.model import Model, load_model
 from featx.prepared import crop_settings
 from featx.store import FeaturesFile
 from featx.trained_on import NOT_TOLD
-from featx.training.hashes import fill_hashes
+from featx.training.images.hashes import fill_hashes
 from regress.probabilities import Probabilities
 
 #: The network's class probabilities in the output folder: a features file of the one layer.

@@ -10,8 +10,9 @@ import torch
 
 from featx.errors import FeatxError
 from featx.heads import GENDERS, Heads, HeadSpec, Task
+from featx.training.images.labels import bounds, label
+from featx.training.images.samples import Samples
 from featx.training.inference import PixelSource, predict
-from featx.training.samples import Samples, bounds, label
 from featx.views import View
 from featx.weights import LoadedNetwork
 from regress.expected_age import told_classes

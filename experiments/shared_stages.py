@@ -10,7 +10,7 @@ from experiments.settings import Settings
 from featx.devices import resolve_device
 from featx.errors import FeatxError
 from featx.training.cascade import start_network
-from featx.training.cascade_file import Cascade
+from featx.training.config.cascade_file import Cascade
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK, run_stage

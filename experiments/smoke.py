@@ -20,7 +20,7 @@ from featx.datasets.adience import GROUPS
 from featx.datasets.generate import draw_face, random_identity
 from featx.heads import GENDERS
 from featx.manifest import new_table, write_table
-from featx.training.cascade_file import Cascade
+from featx.training.config.cascade_file import Cascade
 
 SUBJECTS, IMAGES = 8, 2
 SIDE = 128

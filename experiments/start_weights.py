@@ -7,8 +7,8 @@ from pathlib import Path
 from featx.checkpoints import SAFETENSORS, trained_on_in
 from featx.errors import FeatxError
 from featx.trained_on import NOT_TOLD
-from featx.training.cascade_file import Cascade
-from featx.training.samples import Samples
+from featx.training.config.cascade_file import Cascade
+from featx.training.images.samples import Samples
 
 
 def check_start(cascade: Cascade, test: Samples, where: str) -> None:

@@ -121,17 +121,17 @@ def _whole(path: Path) -> Extraction | None:
 def _unfinished(
     path: Path, shards: int, shards_done: int, begun: Iterable[Path]
 ) -> Extraction | None:
-    from featx.store import journal
+    from featx.store.writing import framing
 
     rows_done = rows = count = 0
     for partial in begun:
         try:
             with partial.open("rb") as stream:
-                head = journal.read_head(stream)
+                head = framing.read_head(stream)
                 rows += len(head["images"]["image"])
-                rows_done += journal.count_rows(stream)
+                rows_done += framing.count_rows(stream)
             count += 1
-        except (journal.UnusableError, OSError, KeyError, TypeError, ValueError):
+        except (framing.UnusableError, OSError, KeyError, TypeError, ValueError):
             # begun this moment; or, by its name alone, some other program's
             count += bool(shards)
     if not (shards_done or count):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from featx.errors import FeatxError
 from featx.store import FeaturesFile
-from featx.store.verification import warn_if_changed
+from featx.store.tools.verification import warn_if_changed
 from regress.predictions import label_columns
 from regress.protocols import with_subjects
 

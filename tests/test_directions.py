@@ -46,6 +46,31 @@ def test_regress_leans_on_featx_without_torch(path):
     assert {name.split(".")[1] for name in of_featx} <= set(NO_TORCH)
 
 
+#: Rooms within rooms, lowest first: none may import from one above it.
+FLOORS = {
+    "featx.store": ["", "writing", "tools"],
+    "featx.training": ["config", "images", "", "search"],
+}
+
+
+@pytest.mark.parametrize("house", FLOORS)
+def test_no_module_leans_on_a_floor_above_its_own(house):
+    floors = FLOORS[house]
+
+    def floor(module):
+        inner = module.removeprefix(house).strip(".").split(".")[0]
+        return floors.index(inner if inner in floors else "")
+
+    found = modules(house.replace(".", "/"))
+    assert len(found) > 20
+    for path in found:
+        if path.parent == ROOT / house.replace(".", "/") and path.name == "__init__.py":
+            continue  # the house's own door
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        above = [n for n in imports(path) if n.startswith(house) and floor(n) > floor(name)]
+        assert not above, f"{name} imports {above}"
+
+
 @pytest.mark.parametrize("path", modules("cli"), ids=names)
 def test_commands_import_what_they_need_when_they_run(path):
     light = {"click", "cli", *sys.stdlib_module_names}
@@ -104,7 +129,7 @@ def test_help_imports_nothing_heavy():
 
 def test_modules_that_promise_no_torch_keep_it():
     code = "".join(f"import featx.{module}\n" for module in NO_TORCH) + (
-        "import featx.store.merging, featx.store.shard_set\n"
+        "import featx.store.tools.merging, featx.store.tools.shard_set\n"
         "import experiments.cleaning, regress.label_cleaning, regress.review\n"
         "import regress.evaluate, regress.compare, regress.ensemble, regress.expected_age\n"
         "import regress.report.group_page, regress.regressors.exact_kernel\n"

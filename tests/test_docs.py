@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from featx.training import cascade_file, head_config, search_file, stage_config
-from featx.training.head_config import KIND_OF_LOSS
+from featx.training.config import cascade_file
+from featx.training.config import head as head_config
+from featx.training.config import stage as stage_config
+from featx.training.config.head import KIND_OF_LOSS
+from featx.training.search import file as search_file
 
 from .docs.blocks import blocks
 

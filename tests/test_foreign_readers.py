@@ -15,7 +15,7 @@ import pytest
 
 from featx.manifest import new_table
 from featx.store import FeaturesWriter, Layer, schema
-from featx.store.exporting import export
+from featx.store.tools.exporting import export
 from regress.predictions import read_run
 from regress.probabilities import read_probabilities
 from tests.exact_csv import EXACT

@@ -15,7 +15,8 @@ from featx.errors import FeatxError, unknown
 from featx.identities import people
 from featx.manifest import table_file
 from featx.prepared import crop_settings
-from featx.training.samples import Samples, bounds, drop_uncovered, label, read_samples
+from featx.training.images.labels import bounds, drop_uncovered, label
+from featx.training.images.samples import Samples, read_samples
 
 By = Literal["subject", "age_group", "all"]
 BYS: tuple[By, ...] = get_args(By)

@@ -12,7 +12,7 @@ import numpy as np
 from featx.extraction.probing import Probe
 from featx.memory import free_memory
 from featx.shortage import Shortage, free_disk
-from featx.store.sizing import FileSize
+from featx.store.writing.sizing import FileSize
 
 
 @dataclass(frozen=True)

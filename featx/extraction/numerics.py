@@ -21,7 +21,8 @@ from featx.devices import resolve_device
 from featx.file_hash import file_sha256
 from featx.manifest import new_table, write_table
 from featx.precision import PRECISIONS, TOLERANCES, relative_difference
-from featx.store import FeaturesFile, merging, shard_set
+from featx.store import FeaturesFile
+from featx.store.tools import merging, shard_set
 
 _BATCH = 4
 _IMAGES = 3 * _BATCH

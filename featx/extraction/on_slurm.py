@@ -15,7 +15,7 @@ from featx.extraction import Extraction, Plan, open_writer
 from featx.extraction.side_by_side import check_unfinished, keep
 
 #: A lost node may hold a lock for ever, which would keep the task that begins again elsewhere from
-#: going on with its shard; two writers are kept apart without (`featx.store.journal`).
+#: going on with its shard; two writers are kept apart without (`featx.store.writing.journal`).
 _WITHOUT_LOCKS = "export HDF5_USE_FILE_LOCKING=FALSE"
 
 

@@ -18,7 +18,7 @@ from featx.layers import LayerRequest
 from featx.loading import Crops
 from featx.precision import TOLERANCES, relative_difference
 from featx.store import FeaturesFile
-from featx.store.journal import UnusableError, read_head
+from featx.store.writing.framing import UnusableError, read_head
 from featx.weights import LoadedNetwork
 
 logger = logging.getLogger(__name__)

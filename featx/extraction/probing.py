@@ -25,7 +25,7 @@ from featx.loading import Crops
 from featx.memory import peak_memory
 from featx.store import FeaturesWriter, schema
 from featx.store.comparison import refuse_overwriting
-from featx.store.sizing import FileSize, file_size, structure_bytes
+from featx.store.writing.sizing import FileSize, file_size, structure_bytes
 
 #: Images that the probe looks at.
 IMAGES = 10

@@ -120,7 +120,7 @@ def extract(
             For random weights.
         shard : str, optional
             ``K/N``: only the K-th of N parts of the table, into a file beside `out`; see
-            `featx.shards` and `featx.store.merging.merge`.
+            `featx.shards` and `featx.store.tools.merging.merge`.
 
     Returns
     -------

@@ -12,8 +12,8 @@ from featx.devices import spread_devices
 from featx.errors import FeatxError
 from featx.extraction import Extraction, Plan
 from featx.shards import Shard
-from featx.store.merging import merge, remove_merged
-from featx.store.shard_set import read_shards
+from featx.store.tools.merging import merge, remove_merged
+from featx.store.tools.shard_set import read_shards
 
 #: Of `featx.extraction.extract`'s options those that `featx.extraction.plan` does not take.
 _WRITING = ("dtype", "compression", "max_pixels")
@@ -70,8 +70,8 @@ def extract_side_by_side(
     Raises
     ------
     FeatxError
-        As `featx.extraction.extract` and `featx.store.merging.merge`; if an extraction by another
-        number of jobs did not finish; if a process is killed.
+        As `featx.extraction.extract` and `featx.store.tools.merging.merge`; if an extraction by
+        another number of jobs did not finish; if a process is killed.
     """
     out = Path(out)
     planned = {name: value for name, value in options.items() if name not in _WRITING}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from featx.heads import GENDERS, HeadSpec, Task
+from featx.training.images.labels import bounds
 from featx.training.inference import Predicted
-from featx.training.samples import bounds
 
 #: The part of the class distribution that an interval holds.
 INTERVAL = 0.8

@@ -10,7 +10,6 @@ import h5py
 
 from featx.errors import FeatxError
 from featx.store import schema
-from featx.store.journal import MAGIC
 from featx.store.soundness import check_sound
 
 _REMEDY = "extract it again, take a whole copy, or save what it holds with `featx repair`"
@@ -94,7 +93,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 def _is_journal(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(len(MAGIC)) == MAGIC
+        return stream.read(len(schema.JOURNAL_MAGIC)) == schema.JOURNAL_MAGIC
 
 
 def check_format(file: h5py.File, path: Path) -> None:

@@ -19,6 +19,9 @@ from featx.errors import FeatxError, unknown
 #: The name and version of the layout; readers refuse any other version.
 FORMAT = "featx-features/1"
 
+#: How the journal begins from which a features file is made.
+JOURNAL_MAGIC = b"featx-journal/1\n"
+
 #: The columns of the image table that the file keeps, each a variable along ``image``.
 IMAGE_COLUMNS: tuple[str, ...] = (
     "image",

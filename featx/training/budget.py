@@ -9,7 +9,7 @@ from typing import Any
 
 from featx.memory import free_memory
 from featx.shortage import Shortage, free_disk
-from featx.training.pixels import MEMORY_SHARE
+from featx.training.images.pixels import MEMORY_SHARE
 from featx.training.probing import StageCost
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from featx.errors import FeatxError
-from featx.training.cascade_file import Cascade
+from featx.training.config.cascade_file import Cascade
+from featx.training.config.stage import Stage
 from featx.training.loop import SAVE_EVERY
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
 from featx.training.stage import NETWORK, finished_stage, run_stage
-from featx.training.stage_config import Stage
 from featx.training.wording import epoch_line, summary
 from featx.weights import LoadedNetwork, load_network
 

@@ -20,7 +20,7 @@ BATCH = 64
 
 
 class PixelSource(Protocol):
-    """Pixels by row: a `featx.training.pixels.PixelStore`, or any that batches as it does."""
+    """Pixels by row: a `featx.training.images.pixels.PixelStore`, or what batches alike."""
 
     def batches(self, batches: Sequence[np.ndarray | Sequence[int]]) -> Iterator[torch.Tensor]:
         """Yield uint8 (n, 3, height, width) for each set of rows."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from featx.errors import FeatxError
-from featx.training.order import Epoch
+from featx.training.images.order import Epoch
 from featx.training.state import check_state, load_state, save_state
 from featx.training.steps import Steps
 from featx.training.stopping import Request, asked, interrupted

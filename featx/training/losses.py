@@ -13,7 +13,7 @@ from coral_pytorch.losses import coral_loss
 
 from featx.errors import unknown
 from featx.heads import HeadSpec
-from featx.training.head_config import KIND_OF_LOSS, HeadConfig
+from featx.training.config.head import KIND_OF_LOSS, HeadConfig
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from featx import __version__
 from featx.backbones import check_growth, get_backbone
 from featx.errors import FeatxError
 from featx.prepared import crop_settings
-from featx.training.cascade_file import Cascade, describe
-from featx.training.data import (
+from featx.training.config.cascade_file import Cascade, describe
+from featx.training.config.stage import Stage
+from featx.training.images.stage_data import (
     StageData,
     beside,
     head_specs,
@@ -23,7 +24,6 @@ from featx.training.data import (
     stage_samples,
 )
 from featx.training.rehearsal import check_enough, check_unlock
-from featx.training.stage_config import Stage
 from featx.weights import LoadedNetwork, check_weights
 
 

@@ -16,11 +16,11 @@ from featx.cluster.fresh import call_fresh
 from featx.devices import resolve_device
 from featx.memory import peak_memory
 from featx.training.cascade import start_network
-from featx.training.cascade_file import Cascade
-from featx.training.data import StageData
+from featx.training.config.cascade_file import Cascade
+from featx.training.images.samples import Samples
+from featx.training.images.stage_data import StageData
 from featx.training.planning import StagePlan
 from featx.training.processes import Processes
-from featx.training.samples import Samples
 from featx.training.stage import NETWORK, run_stage
 from featx.weights import LoadedNetwork
 

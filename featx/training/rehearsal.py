@@ -17,7 +17,7 @@ from featx.memory import free_memory
 from featx.training.unlocking import unlock
 
 if TYPE_CHECKING:
-    from featx.training.stage_config import Stage
+    from featx.training.config.stage import Stage
 
 #: What PyTorch raises where shapes do not fit.
 _IMPOSSIBLE = (RuntimeError, ValueError, ArithmeticError)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 if TYPE_CHECKING:
-    from featx.training.stage_config import Optimiser, Schedule
+    from featx.training.config.stage import Optimiser, Schedule
 
 
 def make_optimiser(

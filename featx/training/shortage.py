@@ -12,7 +12,7 @@ import torch
 from featx.errors import FeatxError
 
 if TYPE_CHECKING:
-    from featx.training.stage_config import Stage
+    from featx.training.config.stage import Stage
 
 #: What PyTorch's allocator on the CPU, the CUDA runtime, cuBLAS and cuDNN (before and since 9) say.
 _TOLD = re.compile(r"can't allocate memory|out of memory|STATUS_(\w+_)?ALLOC(ATION)?_FAILED", re.I)

@@ -20,11 +20,11 @@ from featx.errors import FeatxError
 from featx.heads import Heads, attach_heads
 from featx.progress import tracking
 from featx.trained_on import TrainedOn
-from featx.training.cascade_file import describe
-from featx.training.data import balanced_weights, head_specs, stage_labels
+from featx.training.config.cascade_file import describe
+from featx.training.images.pixels import PixelStore
+from featx.training.images.stage_data import balanced_weights, head_specs, stage_labels
 from featx.training.journal import StageJournal
 from featx.training.loop import SAVE_EVERY, StageTraining
-from featx.training.pixels import PixelStore
 from featx.training.planning import StagePlan, stage_key
 from featx.training.processes import Processes
 from featx.training.rehearsal import check_enough

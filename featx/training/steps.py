@@ -13,8 +13,8 @@ from featx.backbones import Preprocessing
 from featx.devices import exact_arithmetic
 from featx.heads import Heads, Task
 from featx.precision import casting
-from featx.training.augmentation import Augment
-from featx.training.order import Epoch, epoch_batches, share
+from featx.training.images.augmentation import Augment
+from featx.training.images.order import Epoch, epoch_batches, share
 from featx.training.processes import Processes
 from featx.training.schedule import RateSchedule, make_optimiser
 from featx.training.task_losses import TaskLosses
@@ -23,7 +23,7 @@ from featx.training.validation import Images
 from featx.views import Normalise
 
 if TYPE_CHECKING:
-    from featx.training.stage_config import Stage
+    from featx.training.config.stage import Stage
 
 
 class Steps:

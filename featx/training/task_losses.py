@@ -13,7 +13,7 @@ from featx.heads import Heads, Task
 from featx.training.losses import Loss, Targets, make_loss
 
 if TYPE_CHECKING:
-    from featx.training.stage_config import Stage
+    from featx.training.config.stage import Stage
 
 
 class TaskLosses(nn.Module):

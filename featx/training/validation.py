@@ -10,10 +10,10 @@ from torch import nn
 
 from featx.devices import exact_arithmetic
 from featx.heads import Head, Heads, HeadSpec, Task
-from featx.training.data import TaskLabels
+from featx.training.images.pixels import PixelStore
+from featx.training.images.stage_data import TaskLabels
 from featx.training.inference import BATCH, outputs
 from featx.training.losses import Targets
-from featx.training.pixels import PixelStore
 from featx.training.processes import Processes
 from featx.training.task_losses import TaskLosses
 from featx.views import Normalise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featx.training.stage_config import Stage
+from featx.training.config.stage import Stage
 from featx.weights import LoadedNetwork
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from cli.main import main
 from featx import extraction
 from featx.store import FeaturesFile
-from featx.store.journal import read_head, statuses
+from featx.store.writing.framing import read_head, statuses
 from tests.featx.made_crops import make_table
 
 

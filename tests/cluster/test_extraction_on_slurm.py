@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from featx import shards
-from featx.store.journal import read_head, statuses
+from featx.store.writing.framing import read_head, statuses
 
 from ..featx.file_contents import contents
 from ..featx.made_crops import make_table

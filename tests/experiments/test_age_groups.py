@@ -10,7 +10,7 @@ from experiments.fold_plan import plan_end_to_end
 from experiments.measures import measures
 from featx.errors import FeatxError
 from featx.manifest import read_table, write_table
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from regress.predictions import read_run
 
 GROUPS = ("0-12", "15-20", "25-60")

@@ -20,7 +20,7 @@ from featx.extraction import extract
 from featx.manifest import read_table
 from featx.store import FeaturesFile
 from featx.training.cascade import run_cascade
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.processes import Processes
 from regress.predictions import read_run
 from tests.featx.training.made_faces import make_folder, write_cascade

@@ -13,7 +13,7 @@ from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
 from featx.manifest import read_table, write_table
 from featx.training.cascade import run_cascade
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from regress.metrics import mae

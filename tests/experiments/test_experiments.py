@@ -14,7 +14,7 @@ from experiments.running import run_experiment
 from experiments.settings import Settings
 from featx.backbones import get_backbone
 from featx.errors import FeatxError
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from regress.predictions import read_run
 from tests.experiments.test_end_to_end import TWO_STAGES
 from tests.featx.training.made_faces import make_folder, write_cascade

@@ -19,7 +19,7 @@ from experiments.fold_plan import plan_end_to_end
 from experiments.fold_results import gather_folds
 from featx.cluster import Part
 from featx.errors import FeatxError
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.stage import run_stage
 from tests.experiments.test_end_to_end import TWO_STAGES
 from tests.featx.training.made_faces import CASCADE, make_folder, write_cascade

@@ -11,13 +11,13 @@ import torch
 from experiments.experiment_file import FOLDER
 from featx.heads import HeadSpec
 from featx.training.cascade import run_cascade, start_network
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from featx.training.rehearsal import check_unlock
-from featx.training.search_changes import changes, searched
-from featx.training.search_file import read_search
-from featx.training.search_space import grid
+from featx.training.search.changes import changes, searched
+from featx.training.search.file import read_search
+from featx.training.search.space import grid
 from tests.featx.training.made_faces import make_folder
 
 CASCADES = FOLDER / "cascaded_finetuning" / "cascades"

@@ -12,7 +12,7 @@ from experiments.fold_plan import plan_end_to_end
 from experiments.measures import measures
 from featx.datasets.generate import draw_face, random_identity
 from featx.manifest import new_table, write_table
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from regress.predictions import read_run
 
 PEOPLE = 96

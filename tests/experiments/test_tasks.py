@@ -11,7 +11,7 @@ from experiments.fold_plan import plan_end_to_end
 from featx.errors import FeatxError
 from featx.extraction import extract
 from featx.store import FeaturesFile
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from regress.predictions import read_run
 from tests.featx.training.made_faces import make_folder, write_cascade
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torchvision.transforms import CenterCrop, FiveCrop
 
-from featx.training.augmentation import Augment
-from featx.training.stage_config import Augmentation
+from featx.training.config.stage import Augmentation
+from featx.training.images.augmentation import Augment
 from featx.views import crops
 
 PICTURES = torch.randint(0, 256, (3, 3, 20, 17), dtype=torch.uint8)

@@ -10,8 +10,8 @@ from featx.checkpoints import read_checkpoint
 from featx.cluster.profile import read_profile
 from featx.errors import FeatxError
 from featx.manifest import read_table
-from featx.training.cascade_file import read_cascade
-from featx.training.search_file import read_search
+from featx.training.config.cascade_file import read_cascade
+from featx.training.search.file import read_search
 from regress.predictions import read_run
 from regress.review import read_review
 from tests.featx.training.made_faces import CASCADE, make_folder

@@ -9,9 +9,9 @@ from featx.cluster.profile import Resources
 from featx.errors import FeatxError
 from featx.extraction import on_slurm
 from featx.extraction.on_slurm import Sharded
-from featx.store import merging
-from featx.store.merging import merge, remove_merged
-from featx.store.shard_set import read_shards
+from featx.store.tools import merging
+from featx.store.tools.merging import merge, remove_merged
+from featx.store.tools.shard_set import read_shards
 from tests.featx.made_crops import make_table
 
 WRITTEN = {"dtype": "float32", "compression": "none"}

@@ -18,8 +18,8 @@ from featx.extraction.engine import Engine
 from featx.extraction.side_by_side import extract_side_by_side, share
 from featx.shards import Shard
 from featx.store import FeaturesFile, FeaturesWriter
-from featx.store.merging import merge
-from featx.store.shard_set import read_shards
+from featx.store.tools.merging import merge
+from featx.store.tools.shard_set import read_shards
 from tests.featx.file_contents import contents
 from tests.featx.made_crops import make_table
 

@@ -8,7 +8,7 @@ from PIL import Image
 from featx.datasets.generate import draw_face, random_identity
 from featx.prediction.model import load_model
 from featx.training.cascade import run_cascade
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from tests.featx.training.made_faces import CASCADE, make_folder, write_cascade

@@ -15,8 +15,8 @@ from featx.prediction.crop_choice import choose_crops
 from featx.prediction.images import list_images, output_names, predict_images
 from featx.prediction.model import load_model
 from featx.preparation import CropSettings, prepare
+from featx.training.images.pixels import PixelStore
 from featx.training.inference import predict
-from featx.training.pixels import PixelStore
 
 
 def run(model, folder, out, **options):

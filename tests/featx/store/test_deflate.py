@@ -71,7 +71,7 @@ def test_files_do_not_depend_on_the_number_of_threads(
 
     here = stored(write(100, name="here.h5"))
     monkeypatch.setattr(deflate, "threads", lambda: ThreadPoolExecutor(count))
-    monkeypatch.setattr("featx.store.assembly.BLOCK_BYTES", 32 * 4 * (8 + 24 + 3))
+    monkeypatch.setattr("featx.store.writing.assembly.BLOCK_BYTES", 32 * 4 * (8 + 24 + 3))
     assert stored(write(100, name="there.h5")) == here
 
 

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from cli.diff import diff as command
 from featx.errors import FeatxError
 from featx.store import FeaturesWriter, Layer, blocks
-from featx.store.difference import differences
+from featx.store.tools.difference import differences
 
 from . import broken
 from .conftest import LAYERS, PROVENANCE, make_rows, make_table

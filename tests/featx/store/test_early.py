@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
-from featx.store import FeaturesFile, FeaturesWriter, Layer, deflate, early
-from featx.store.journal import Journal
-from featx.store.records import Deflated, Record, pack, unpack
+from featx.store import FeaturesFile, FeaturesWriter, Layer, deflate
+from featx.store.writing import early
+from featx.store.writing.journal import Journal
+from featx.store.writing.records import Deflated, Record, pack, unpack
 
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
 from .writers import Write
@@ -24,7 +25,7 @@ from .writers import Write
 def test_the_file_is_the_same(
     write: Write, monkeypatch: pytest.MonkeyPatch, compression: str, batch: int
 ) -> None:
-    monkeypatch.setattr("featx.store.writer.datetime", Noon)
+    monkeypatch.setattr("featx.store.writing.writer.datetime", Noon)
     one, other = (
         write(100, batch, f"{begun}.h5", compression=compression, early=begun).read_bytes()
         for begun in (False, True)
@@ -74,7 +75,7 @@ def test_what_is_left_to_finish(
 def test_a_run_may_go_on_with_another_compression(
     write: Write, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
-    monkeypatch.setattr("featx.store.writer.datetime", Noon)
+    monkeypatch.setattr("featx.store.writing.writer.datetime", Noon)
     path = write(70, compression=then)
     other, rows = path.with_name("other.h5"), make_rows(70)
     for stop, compression in ((37, "gzip"), (70, then)):

@@ -18,8 +18,9 @@ from hypothesis.extra.numpy import arrays
 
 from cli.export import export as command
 from featx.errors import FeatxError
-from featx.store import IMAGE_COLUMNS, FeaturesWriter, Layer, blocks, exporting
-from featx.store.exporting import export
+from featx.store import IMAGE_COLUMNS, FeaturesWriter, Layer, blocks
+from featx.store.tools import exporting
+from featx.store.tools.exporting import export
 
 from . import broken
 from .conftest import LAYERS, PROVENANCE, make_rows, make_table

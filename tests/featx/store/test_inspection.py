@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from cli.inspect import inspect
 from featx.errors import FeatxError
-from featx.store import FeaturesWriter, inspection
-from featx.store.inspection import describe, summarize
+from featx.store import FeaturesWriter
+from featx.store.tools import inspection
+from featx.store.tools.inspection import describe, summarize
 
 from . import broken
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table

@@ -22,19 +22,11 @@ from hypothesis import strategies as st
 from featx.errors import FeatxError
 from featx.manifest import STATUSES
 from featx.shards import Shard, cut
-from featx.store import (
-    FeaturesFile,
-    FeaturesWriter,
-    Layer,
-    assembly,
-    blocks,
-    deflate,
-    merging,
-    schema,
-    writer,
-)
-from featx.store.merging import merge
-from featx.store.shard_set import read_shards
+from featx.store import FeaturesFile, FeaturesWriter, Layer, blocks, deflate, schema
+from featx.store.tools import merging
+from featx.store.tools.merging import merge
+from featx.store.tools.shard_set import read_shards
+from featx.store.writing import assembly, writer
 from tests.featx.file_contents import contents
 
 from .conftest import LAYERS, PROVENANCE, make_rows, make_table

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from featx.errors import FeatxError
 from featx.store import FORMAT, FeaturesFile, FeaturesWriter, blocks
-from featx.store.inspection import summarize
+from featx.store.tools.inspection import summarize
 
 from . import broken
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table

@@ -14,9 +14,9 @@ from cli.repair import repair as command
 from featx.errors import FeatxError
 from featx.file_hash import file_sha256
 from featx.store import FeaturesFile, FeaturesWriter
-from featx.store.inspection import describe, summarize
-from featx.store.repairing import repair
-from featx.store.verification import verify
+from featx.store.tools.inspection import describe, summarize
+from featx.store.tools.repairing import repair
+from featx.store.tools.verification import verify
 
 from . import broken
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table

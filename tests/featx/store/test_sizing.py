@@ -6,7 +6,7 @@ import pytest
 
 from featx.manifest import new_table
 from featx.store import FeaturesFile, FeaturesWriter, Layer, schema
-from featx.store.sizing import file_size, structure_bytes
+from featx.store.writing.sizing import file_size, structure_bytes
 
 
 def table(n, bad):
@@ -83,7 +83,7 @@ def test_a_long_table_is_laid_out_in_part(tmp_path, monkeypatch):
     layers = [Layer("gap", 8, (8,))]
     with FeaturesWriter(tmp_path / "f.h5", table(900, bad), layers, {}) as writer:
         whole = structure_bytes(writer.head, writer.images, layers)
-        monkeypatch.setattr("featx.store.sizing._LAID_OUT", 600)
+        monkeypatch.setattr("featx.store.writing.sizing._LAID_OUT", 600)
         # of so short a table much does not grow with the rows, and is multiplied, too
         assert structure_bytes(writer.head, writer.images, layers) == pytest.approx(whole, rel=0.2)
 

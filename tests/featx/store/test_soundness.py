@@ -11,7 +11,7 @@ import pytest
 
 from featx.errors import FeatxError
 from featx.store import FeaturesFile, soundness
-from featx.store.repairing import repair
+from featx.store.tools.repairing import repair
 
 
 def endless(opening):

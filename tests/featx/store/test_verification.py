@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cli.verify import verify as command
-from featx.store import FeaturesWriter, Layer, verification
-from featx.store.damage import tell_rows
-from featx.store.verification import verify, verify_apart
+from featx.store import FeaturesWriter, Layer
+from featx.store.tools import verification
+from featx.store.tools.damage import tell_rows
+from featx.store.tools.verification import verify, verify_apart
 
 from . import broken
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table

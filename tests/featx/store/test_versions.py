@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from featx.store import FORMAT, FeaturesFile
-from featx.store.exporting import export
-from featx.store.inspection import describe, summarize
-from featx.store.verification import verify
+from featx.store.tools.exporting import export
+from featx.store.tools.inspection import describe, summarize
+from featx.store.tools.verification import verify
 
 VERSIONS = sorted((Path(__file__).parent / "versions").glob("*.h5"))
 

@@ -86,7 +86,7 @@ def test_files_are_equal_byte_by_byte_whatever_the_batches(
 ) -> None:
     import datetime
 
-    from featx.store import writer
+    from featx.store.writing import writer
 
     class Noon(datetime.datetime):
         @classmethod

@@ -22,7 +22,9 @@ CHILD = textwrap.dedent(
     sys.path.insert(0, sys.argv[1])
     from conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
     from featx.errors import FeatxError
-    from featx.store import FeaturesWriter, journal, writer as module
+    from featx.store import FeaturesWriter
+    from featx.store.writing import journal
+    from featx.store.writing import writer as module
 
     if "DIE_UNPUBLISHED" in os.environ:
         module.publish = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)

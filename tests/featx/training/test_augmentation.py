@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from featx.training.augmentation import Augment
-from featx.training.stage_config import Augmentation
+from featx.training.config.stage import Augmentation
+from featx.training.images.augmentation import Augment
 
 EVERYTHING = Augmentation(
     flip=0.5,

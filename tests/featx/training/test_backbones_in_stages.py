@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from featx.training.cascade import run_cascade, start_network
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
-from featx.training.cascade_file import Cascade, describe, read_cascade
-from featx.training.yaml_lines import parse_value
+from featx.training.config.cascade_file import Cascade, describe, read_cascade
+from featx.training.config.yaml_lines import parse_value
 
 FULL = """\
 backbone: vgg16

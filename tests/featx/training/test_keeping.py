@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from featx.training.cascade import run_cascade
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.loop import StageTraining
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes

@@ -10,8 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from featx.training.cascade import run_cascade, start_network
-from featx.training.cascade_file import read_cascade
-from featx.training.order import epoch_batches
+from featx.training.config.cascade_file import read_cascade
+from featx.training.images.order import epoch_batches
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from featx.training.stage import prepare_network

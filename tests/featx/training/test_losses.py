@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from featx.errors import FeatxError
 from featx.heads import HeadSpec
-from featx.training.head_config import KIND_OF_LOSS
+from featx.training.config.head import KIND_OF_LOSS
 from featx.training.losses import Targets, gaussian_labels, make_loss
 
 

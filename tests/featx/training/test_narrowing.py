@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featx.training.narrowing import narrow
-from featx.training.search_file import Around
-from featx.training.search_space import Range
+from featx.training.search.file import Around
+from featx.training.search.narrowing import narrow
+from featx.training.search.space import Range
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
 

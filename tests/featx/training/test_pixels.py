@@ -12,8 +12,8 @@ from PIL import Image
 from featx.backbones import Preprocessing
 from featx.errors import FeatxError
 from featx.loading import fit
-from featx.training import pixels
-from featx.training.pixels import PixelStore
+from featx.training.images import pixels
+from featx.training.images.pixels import PixelStore
 
 ROOT = Path(__file__).parents[3]
 PREPROCESSING = Preprocessing((24, 20), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -63,7 +63,7 @@ LEFT = """
 import gc
 import sys
 import time
-from featx.training.pixels import PixelStore
+from featx.training.images.pixels import PixelStore
 from tests.featx.training.test_pixels import PREPROCESSING
 
 gc.set_threshold(0)  # only at the end

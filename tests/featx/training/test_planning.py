@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from featx.errors import FeatxError
-from featx.training.cascade_file import read_cascade
-from featx.training.data import StageData
+from featx.training.config.cascade_file import read_cascade
+from featx.training.images.stage_data import StageData
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
 from featx.training.stage import run_stage

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from featx.errors import FeatxError
 from featx.training import stage
 from featx.training.cascade import run_cascade, start_network
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.loop import StageTraining
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes

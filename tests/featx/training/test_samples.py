@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from featx.errors import FeatxError
 from featx.manifest import new_table, read_table, write_table
-from featx.training.data import balanced_weights, leave_out, split_stage, stage_samples
-from featx.training.order import epoch_batches, share
-from featx.training.samples import Labels, apply_filter, check_disjoint, label, read_samples
-from featx.training.split import clusters, split_off
-from featx.training.stage_config import DataSpec, Filter, Stage
+from featx.training.config.stage import DataSpec, Filter, Stage
+from featx.training.images.labels import Labels, label
+from featx.training.images.order import epoch_batches, share
+from featx.training.images.samples import apply_filter, check_disjoint, read_samples
+from featx.training.images.split import clusters, split_off
+from featx.training.images.stage_data import balanced_weights, leave_out, split_stage, stage_samples
 
 
 def table(n=12, **columns):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from featx.training.config.stage import Optimiser, Schedule
 from featx.training.schedule import RateSchedule, make_optimiser
-from featx.training.stage_config import Optimiser, Schedule
 
 
 def optimiser(rate=0.1, head_rate=None, name="sgd"):

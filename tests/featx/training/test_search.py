@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from featx.errors import FeatxError
-from featx.training import search as searching
 from featx.training.cascade import run_cascade
-from featx.training.cascade_file import read_cascade
+from featx.training.config.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
-from featx.training.search import run_search
-from featx.training.search_file import read_search
+from featx.training.search import running as searching
+from featx.training.search.file import read_search
+from featx.training.search.running import run_search
 from tests.exact_csv import EXACT
 
 ALONE = Processes(0, 1, torch.device("cpu"))

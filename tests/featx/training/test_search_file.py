@@ -3,8 +3,8 @@
 import pytest
 
 from featx.errors import FeatxError
-from featx.training.search_changes import changes, searched
-from featx.training.search_file import outline, read_search
+from featx.training.search.changes import changes, searched
+from featx.training.search.file import outline, read_search
 from tests.featx.training.made_faces import CASCADE, write_cascade
 
 AGENET = CASCADE.replace("onet", "agenet").replace("weights: mtcnn", "weights: random")

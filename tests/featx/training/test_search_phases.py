@@ -17,15 +17,15 @@ from featx.backbones._options import Option
 from featx.backbones._registry import Preprocessing
 from featx.errors import FeatxError
 from featx.training import rehearsal
-from featx.training import search as searching
 from featx.training.cascade import run_cascade
-from featx.training.cascade_file import read_cascade
-from featx.training.narrowing import narrow
+from featx.training.config.cascade_file import read_cascade
 from featx.training.planning import plan_stages
 from featx.training.processes import Processes
-from featx.training.search import run_search
-from featx.training.search_file import read_search
-from featx.training.search_space import Range
+from featx.training.search import running as searching
+from featx.training.search.file import read_search
+from featx.training.search.narrowing import narrow
+from featx.training.search.running import run_search
+from featx.training.search.space import Range
 from tests.exact_csv import EXACT
 from tests.featx.training.made_faces import CASCADE, make_folder, write_cascade
 
@@ -129,9 +129,9 @@ KILLED = """\
 import os, signal, sys
 from pathlib import Path
 import torch
-from featx.training import search as searching
+from featx.training.search import running as searching
 from featx.training.processes import Processes
-from featx.training.search_file import read_search
+from featx.training.search.file import read_search
 
 real, calls = searching.run_stage, []
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from featx.heads import GENDERS, Heads, HeadSpec
+from featx.training.config.stage import DataSpec, Stage
 from featx.training.losses import Targets
-from featx.training.stage_config import DataSpec, Stage
 from featx.training.task_losses import TaskLosses
 
 AGE = HeadSpec("softmax", (10.0, 20.0, 30.0))

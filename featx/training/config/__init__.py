@@ -1,0 +1,1 @@
+"""Cascade files: what they may say, and where in the file it is wrong."""
