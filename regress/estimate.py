@@ -121,10 +121,13 @@ def _by_budget(method: Method, at_a_time: int) -> Cost:
     """
     given: Mapping[str, Any] = method.regressor().get_params()
     budget, folds = float(given["time_budget"]), len(method.folds) / at_a_time
-    models = at_a_time * (given["n_jobs"] or 1)
-    limit = models * int(given["memory_limit"] or MEMORY_LIMIT) * 10**6
+    at_once = at_a_time * (given["n_jobs"] or 1)
+    limit = at_once * int(given["memory_limit"] or MEMORY_LIMIT) * 10**6
     seconds = folds * budget, folds * budget, folds * (budget + max(budget, 120.0))
     by = f"the budget of {budget:.0f} s a fold; refitting may take as long again"
+    if (models := given["evaluations"]) is not None:
+        seconds = seconds[0], 0.0, seconds[2]
+        by = f"{by}, and {models} models a fold may be done earlier"
     return Cost(method, len(method.folds), limit + method.data.X.nbytes, seconds, by, None)
 
 

@@ -232,6 +232,11 @@ def test_an_evaluation(tmp_path, capsys):
     assert [each["fits"] for each in methods.values()] == [8, 1, 8]
     assert {each["matrix_bytes"] for each in methods.values()} == {40 * 6 * 4}
     assert methods["auto-sklearn"]["seconds"]["least"] == 8 * 90
+    few = ["--regressor", "auto-sklearn:time_budget=90,evaluations=5", "--protocol", "kfold:2"]
+    code, said, _ = told(capsys, "regress", features, *few, "-o", out)
+    assert code == 0
+    assert "0.0 s to" in said
+    assert "5 models a fold may be done earlier" in said
     assert methods["ridge"]["by"] == "3 folds of 8"
     assert 0 < methods["exact-kernel"]["seconds"]["likely"] < 60
     peak = done(["regress", str(features), "--regressor", "ridge", "-o", str(out)])
