@@ -64,7 +64,7 @@ def run_to_end(words: Sequence[object], environment: Mapping[str, str]) -> Ended
 
 
 def _watch(pid: int, largest: list[int], ended: threading.Event) -> None:
-    while not ended.wait(0.25):
+    while not ended.wait(1.0):
         largest[0] = max(largest[0], sum(map(_proportional, _family(pid))))
 
 

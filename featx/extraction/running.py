@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,15 +28,15 @@ from featx.images import MAX_PIXELS
 from featx.inference.folding import copied
 from featx.inference.streams import in_streams
 from featx.loading import Batch, Crops, batches
-from featx.memory import give_back
+from featx.memory import give_back, keeping_freed_memory
 from featx.progress import tracking
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 from featx.weights import LoadedNetwork
 
 __all__ = ["Extraction", "extract", "open_writer", "run"]
 
-#: After so many batches freed memory goes back to the system.
-_GIVE_BACK_EVERY = 8
+#: After so many batches it is looked whether the process has grown.
+_LOOK_EVERY = 8
 
 
 @dataclass(frozen=True)
@@ -223,14 +223,13 @@ def fill(
     left = settled.rows[writer.rows_done :]
     if not left:
         return 0
-    crops = Crops(settled.paths, settled.usable, settled.network.preprocessing, max_pixels)
     outcomes = settled.table[["status", "reason"]]
     images = 0
     give_back()  # of reading the table; the processes that decode begin as copies of this one
-    gpu = _on_gpu(settled)
-    loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=gpu)
-    passing = in_streams(_streams(settled), loaded, ahead=gpu)
-    with closing(passing) as passed:  # also where writing fails
+    with (
+        keeping_freed_memory() as limit_growth,
+        closing(_pass(settled, left, max_pixels)) as passed,  # also where writing fails
+    ):
         for number, (batch, features) in enumerate(passed, start=1):
             first, stop, _, rows, failures = batch
             # without rows of other shards, and those that the run taken up has written already
@@ -245,11 +244,21 @@ def fill(
                 if row in wanted:
                     outcome.iloc[row - wanted.start] = ["corrupt", reason]
             writer.append(given, outcome["status"].tolist(), outcome["reason"].tolist())
-            if number % _GIVE_BACK_EVERY == 0:
-                give_back()
+            if number % _LOOK_EVERY == 0:
+                limit_growth()
             images += len(rows)
             advance(len(wanted))
     return images
+
+
+def _pass(
+    settled: Plan, left: range, max_pixels: int
+) -> Generator[tuple[Batch, dict[str, np.ndarray]]]:
+    """Return the batches of the rows that are left, each with its features, as they come."""
+    crops = Crops(settled.paths, settled.usable, settled.network.preprocessing, max_pixels)
+    gpu = _on_gpu(settled)
+    loaded = batches(crops, settled.batch_size, rows=left, workers=settled.workers, pin=gpu)
+    return in_streams(_streams(settled), loaded, ahead=gpu)
 
 
 def _streams(settled: Plan) -> list[Callable[[Batch], dict[str, np.ndarray]]]:

@@ -1,5 +1,6 @@
 """Free memory under the control groups of clusters and containers, and what is given back."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 from featx.memory import free_memory, give_back
 
 GIB = 1 << 30
+
+glibc_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 
 
 def write(root, files):
@@ -97,7 +100,7 @@ assert kept[1] == b"x" * 60_000
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+@glibc_only
 def test_freed_blocks_between_others_are_given_back():
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 30_000_000  # of 60 MB
@@ -135,3 +138,53 @@ def test_what_arrow_has_freed_is_given_back():
 def test_nothing_to_give_back_to_another_c_library(monkeypatch):
     monkeypatch.setattr("featx.memory.ctypes.CDLL", lambda name: object())
     give_back()
+
+
+KEEPING = """
+from featx.memory import keeping_freed_memory, resident_memory
+
+def grow():  # 300 MiB in blocks that glibc takes from its heap, and a small one behind them
+    blocks = [bytes(bytearray(1 << 20)) for _ in range(300)]
+    return blocks
+
+grow()
+before = resident_memory()
+with keeping_freed_memory() as limit_growth:
+    limit_growth()
+    grow()
+    kept = resident_memory()
+    limit_growth()
+    limited = resident_memory()
+    grow()
+after = resident_memory()
+print(*(each >> 20 for each in (before, kept, limited, after)))
+"""
+
+
+def resident(**environment):
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPING],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    return map(int, done.stdout.split())
+
+
+@glibc_only
+def test_freed_memory_is_kept_between_batches_but_not_as_the_process_grows():
+    before, kept, limited, after = resident()
+    assert kept - before > 200
+    assert limited - before < 50
+    assert after - before < 50
+
+
+@glibc_only
+@pytest.mark.parametrize(
+    "own", [{"MALLOC_TRIM_THRESHOLD_": "131072"}, {"GLIBC_TUNABLES": "glibc.malloc.top_pad=131072"}]
+)
+def test_settings_of_the_users_own_stay(own):
+    before, kept, _, _ = resident(**own)
+    assert kept - before < 100
