@@ -51,9 +51,14 @@ def give_back() -> None:
     """
     if arrow := sys.modules.get("pyarrow"):
         arrow.default_memory_pool().release_unused()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(ctypes.c_size_t(0))
+
+
+def _of_libc(name: str) -> Callable[..., object] | None:
+    """Return a function of the C library, None where it has no such."""
+    return getattr(ctypes.CDLL(None), name, None) if os.name == "posix" else None
 
 
 #: glibc's names of settings: what to keep at the end of the heap, and what to map for itself.
@@ -64,7 +69,6 @@ _ADJUSTED = 32 << 20
 
 #: Freed memory that is kept while batch follows batch.
 _KEPT = 1 << 30
-
 
 #: Growth from which on freed memory is given back all the same: it lies where nothing fits in.
 _GROWN = 32 << 20
@@ -89,11 +93,12 @@ def keeping_freed_memory() -> Iterator[Callable[[], None]]:
 
     def limit_growth() -> None:
         nonlocal held
-        held = held or resident_memory()
-        if resident_memory() > held + _GROWN:
+        now = resident_memory()
+        held = held or now
+        if now > held + _GROWN:
             give_back()
 
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    mallopt = _of_libc("mallopt")
     own = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & os.environ.keys()
     if mallopt is None or own or "malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         yield limit_growth
