@@ -1,4 +1,4 @@
-"""The scikit-learn estimator over kernels × λ."""
+"""The scikit-learn estimator over targets × kernels × λ."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from featx.memory import free_memory
 from regress.regressors.exact_kernel.checks import checked, checked_rows, number_groups
 from regress.regressors.exact_kernel.forms import Exact
 from regress.regressors.exact_kernel.kernels import Rows
+from regress.regressors.exact_kernel.layout import Layout
 from regress.regressors.exact_kernel.memory import SHARE, pick_landmarks
 from regress.regressors.exact_kernel.nystrom import Nystrom, choose_landmarks
 from regress.regressors.exact_kernel.selection import DEGREES, Grid
-from regress.regressors.exact_kernel.solver import Layout, left_out_residuals, nested_errors
+from regress.regressors.exact_kernel.solver import left_out_residuals, nested_errors
+from regress.regressors.exact_kernel.targets import NAMES, Targets, decode
 
 
 class ExactKernelRegressor(RegressorMixin, BaseEstimator):
-    """Kernel ridge regression, its kernel and λ chosen by exact leave-one-group-out.
+    """Kernel ridge regression; target, kernel and λ chosen by exact leave-one-group-out.
 
     Leaving a group out costs no refit: one eigendecomposition a kernel gives every left-out
     residual at every λ, the unpenalised intercept refitted each time. `cross_val_predict_groups`
@@ -53,9 +55,15 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         ``nystrom``). "auto": exact where `required_bytes` fits the memory, else as many as fit, at
         most `memory.MOST_LANDMARKS`. None: never; too little memory is an error. With a number
         there is no `cross_val_predict_groups`, which is exact: leaving a person out takes a fit.
+    targets : sequence of {"age", "ordinal"}
+        What the ridge is solved for, to choose among: the age, which predicts a mean; or whether
+        it is above each whole year from 0 to 120, which predicts the median, a whole number of
+        years. See `regress.regressors.exact_kernel.targets`.
 
     Attributes
     ----------
+    target_ : str
+        The chosen target, ``age`` or ``ordinal``.
     kernel_ : str
         The chosen kernel, for example ``rbf(gamma=0.5)``.
     alpha_ : float
@@ -64,12 +72,14 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         Mean absolute error, in years, over all images, each predicted without its group, of the
         chosen candidate: what it was chosen by, hence no estimate of the error on new people.
     grid_ : pandas.DataFrame
-        A row a candidate: kernel, name, gamma, degree, alpha, inner_mae.
-    intercept_ : float
-        Years.
-    coef_ : ndarray of shape (units,)
+        A row a candidate: target, kernel, name, gamma, degree, alpha, inner_mae.
+    thresholds_ : ndarray of shape (columns,)
+        For ``ordinal``: the years k of its columns, 1 where the age is above k.
+    intercept_ : float, or ndarray of shape (columns,)
+        Years for ``age``, probabilities for ``ordinal``.
+    coef_ : ndarray of shape (units,) or (columns, units)
         For the linear kernel, on rows as normalised.
-    dual_coef_ : ndarray of shape (n,)
+    dual_coef_ : ndarray of shape (n,) or (n, columns)
         For the other kernels, with `X_fit_` the training rows; in the Nyström form both are of
         the landmarks alone.
     report_ : dict
@@ -94,6 +104,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         max_memory: float | None = None,
         normalize: bool = True,
         landmarks: int | str | None = "auto",
+        targets: Sequence[str] = NAMES,
     ) -> None:
         """Store the parameters; nothing is checked before `fit`."""
         self.kernels = kernels
@@ -103,11 +114,12 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         self.max_memory = max_memory
         self.normalize = normalize
         self.landmarks = landmarks
+        self.targets = targets
 
     def fit(
         self, X: np.ndarray, y: np.ndarray, groups: Sequence[Hashable] | None = None
     ) -> ExactKernelRegressor:
-        """Choose kernel and λ by leave-one-group-out MAE, then fit on all rows.
+        """Choose target, kernel and λ by leave-one-group-out MAE, then fit on all rows.
 
         Parameters
         ----------
@@ -130,28 +142,30 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         forms = Exact(rows, layout.order)
         if count is not None:
             forms = Nystrom(rows, layout.order, choose_landmarks(codes, count))
-        mean = y.mean()
-        centred = (y - mean)[layout.order]
+        targets = Targets(y[layout.order], grid.targets)
+        scale = float(y.std())
 
-        errors = np.full(len(grid.candidates), np.inf)
+        errors = np.full((len(grid.targets), grid.settings), np.inf)
         best, dual = -1, np.empty(0)
         for k, kernel in enumerate(grid.kernels):
             spectrum = forms.spectrum(kernel)
             for i, alpha in enumerate(grid.alphas, start=k * len(grid.alphas)):
                 try:
-                    residuals = left_out_residuals(spectrum, centred, layout, alpha)
+                    residuals = left_out_residuals(spectrum, targets.values, layout, alpha)
                 except np.linalg.LinAlgError:
                     continue
-                errors[i] = np.abs(residuals).mean()
+                predicted = targets.predicted(residuals, targets.values)
+                errors[:, i] = np.abs(predicted - targets.ages).mean(axis=1)
             if np.isfinite(errors).any():
-                chosen = grid.choose(errors, float(y.std()))
-                if chosen != best and chosen // len(grid.alphas) == k:
-                    dual = spectrum.dual_coefficients(centred, grid.candidates[chosen][1])
+                chosen = grid.choose(errors.ravel(), scale)
+                target, of_chosen, alpha = grid.candidates[chosen]
+                if chosen != best and of_chosen is kernel:
+                    dual = spectrum.dual_coefficients(targets.of(target), alpha)
                 best = chosen
             del spectrum  # the next one takes its place
-        best = grid.choose(errors, float(y.std()))
-        self._keep(grid, best, errors, forms)
-        self._refit(forms, dual, mean)
+        best = grid.choose(errors.ravel(), scale)
+        self._keep(grid, best, errors.ravel(), forms)
+        self._refit(forms, dual, targets)
         return self
 
     @available_if(lambda self: self.landmarks is None or self.landmarks == "auto")
@@ -174,8 +188,8 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         predictions : ndarray of shape (n,), float64
             Years.
         details : dict
-            For each group ``kernel``, ``alpha``, ``inner_mae`` (years, over the other groups),
-            ``form`` and ``edges`` of its fold's choice.
+            For each group ``target``, ``kernel``, ``alpha``, ``inner_mae`` (years, over the other
+            groups), ``form`` and ``edges`` of its fold's choice.
 
         Raises
         ------
@@ -188,38 +202,40 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         self._pick(None, X, grid)
         layout = Layout(codes)
         forms = Exact(Rows(X, self.normalize), layout.order)
-        centred = (y - y.mean())[layout.order]
+        targets = Targets(y[layout.order], grid.targets)
 
-        # By candidate: residuals at the outer level, and the inner MAE within each outer fold.
-        outer = np.full((len(grid.candidates), len(X)), np.nan)
-        inner = np.full((len(grid.candidates), len(layout.sizes)), np.inf)
+        # By candidate: predictions at the outer level, and the inner MAE within each outer fold.
+        outer = np.full((len(grid.targets), grid.settings, len(X)), np.nan)
+        inner = np.full((*outer.shape[:2], len(layout.sizes)), np.inf)
         for k, kernel in enumerate(grid.kernels):
             spectrum = forms.spectrum(kernel)
             for i, alpha in enumerate(grid.alphas, start=k * len(grid.alphas)):
                 try:
-                    outer[i], sums = nested_errors(spectrum, centred, layout, alpha)
+                    outer[:, i], sums = nested_errors(spectrum, targets, layout, alpha)
                 except np.linalg.LinAlgError:
                     continue
-                inner[i] = sums / (len(X) - layout.sizes)
+                inner[:, i] = sums / (len(X) - layout.sizes)
             del spectrum
 
-        residuals = np.empty(len(X))
+        predictions = np.empty(len(X))
         scale = float(y.std())  # of what was computed with, whose rounding decides what is tied
         details: dict[Hashable, dict[str, Any]] = {}
         stops = np.cumsum(layout.sizes)
         for place, stop in enumerate(stops):
-            members = layout.order[stop - layout.sizes[place] : stop]
-            best = grid.choose(inner[:, place], scale)
-            residuals[members] = outer[best, stop - layout.sizes[place] : stop]
-            kernel, alpha = grid.candidates[best]
+            part = slice(stop - layout.sizes[place], stop)
+            errors = inner[:, :, place].ravel()
+            best = grid.choose(errors, scale)
+            predictions[layout.order[part]] = outer.reshape(-1, len(X))[best, part]
+            target, kernel, alpha = grid.candidates[best]
             details[labels[layout.groups[place]]] = {
+                "target": target,
                 "kernel": str(kernel),
                 "alpha": alpha,
-                "inner_mae": float(inner[best, place]),
+                "inner_mae": float(errors[best]),
                 "form": forms.form(kernel),
-                "edges": grid.edges(best, inner[:, place]),
+                "edges": grid.edges(best, errors),
             }
-        return y - residuals, {label: details[label] for label in labels}
+        return predictions, {label: details[label] for label in labels}
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return ages in years, shape (n,), float64.
@@ -232,17 +248,20 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         rows = Rows(checked_rows(self, X, reset=False), self.normalize)
         if hasattr(self, "coef_"):
-            return rows.against(self.coef_) + self.intercept_
-        fitted = Rows(self.X_fit_, self.normalize)
-        return rows.kernel_sum(self._kernel, fitted, self.dual_coef_) + self.intercept_
+            fitted = rows.against(np.atleast_2d(self.coef_))
+        else:
+            weights = self.dual_coef_.reshape(len(self.X_fit_), -1)
+            fitted = rows.kernel_sum(self._kernel, Rows(self.X_fit_, self.normalize), weights)
+        return decode(self.target_, fitted, np.atleast_1d(self.intercept_), self._youngest)
 
     def _keep(self, grid: Grid, best: int, errors: np.ndarray, forms: Exact) -> None:
-        self._kernel, self.alpha_ = grid.candidates[best]
+        self.target_, self._kernel, self.alpha_ = grid.candidates[best]
         self.kernel_ = str(self._kernel)
         self.inner_mae_ = float(errors[best])
         table = grid.table(errors)
         self.grid_ = pd.DataFrame(table)
         self.report_ = {
+            "target": self.target_,
             "kernel": self.kernel_,
             "alpha": self.alpha_,
             "inner_mae": self.inner_mae_,
@@ -253,22 +272,28 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             "candidates": table,
         }
 
-    def _refit(self, forms: Exact, dual: np.ndarray, mean: float) -> None:
+    def _refit(self, forms: Exact, dual: np.ndarray, targets: Targets) -> None:
         """Set the coefficients; ``(K + λI) a + 1 b = y`` and ``1ᵀa = 0`` give b by averaging."""
-        for name in ("coef_", "dual_coef_", "X_fit_"):
+        for name in ("coef_", "dual_coef_", "X_fit_", "thresholds_"):
             self.__dict__.pop(name, None)
         rows, kernel = forms.rows, self._kernel
         support, weights = forms.expansion(kernel, dual)
+        one = self.target_ == "age"
         if kernel.name == "linear":
-            self.coef_ = support.combine(weights)
-            fitted = rows.against(self.coef_)
+            coefficients = support.combine(weights)
+            fitted = rows.against(coefficients)
+            self.coef_ = coefficients[0] if one else coefficients
         else:
-            self.dual_coef_, self.X_fit_ = weights, support.values
             fitted = rows.kernel_sum(kernel, support, weights)
-        self.intercept_ = float(mean - fitted.mean())
+            self.dual_coef_, self.X_fit_ = weights[:, 0] if one else weights, support.values
+        intercept = targets.means[targets.columns[self.target_]] - fitted.mean(axis=0)
+        self.intercept_ = float(intercept[0]) if one else intercept
+        self._youngest = targets.youngest
+        if not one:
+            self.thresholds_ = targets.youngest + np.arange(len(intercept))
 
     def _grid(self) -> Grid:
-        return Grid(self.kernels, self.alphas, self.gammas, self.degrees)
+        return Grid(self.targets, self.kernels, self.alphas, self.gammas, self.degrees)
 
     def _pick(
         self, landmarks: int | str | None, X: np.ndarray, grid: Grid, largest: int = 1

@@ -46,7 +46,7 @@ class Exact:
         Parameters
         ----------
         kernel : Kernel
-        dual : ndarray of shape (n,)
+        dual : ndarray of shape (n, columns)
             Dual coefficients in the order of the spectrum.
         """
         weights = np.empty_like(dual)

@@ -177,20 +177,20 @@ class Rows:
         return mean, scatter
 
     def combine(self, weights: np.ndarray) -> np.ndarray:
-        """Return the weighted sum of the rows, shape (units,)."""
-        total = np.zeros(self.units)
+        """Return sums of the rows by each column of weights, shape (columns, units)."""
+        total = np.zeros((weights.shape[1], self.units))
         for rows in blocks(len(self), self.units):
-            total += weights[rows] @ self.part(rows)
+            total += weights[rows].T @ self.part(rows)
         return total
 
     def against(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return each row's inner product with a vector of shape (units,)."""
-        parts = [self.part(rows) @ coefficients for rows in blocks(len(self), self.units)]
+        """Return the rows' inner products with vectors of shape (columns, units)."""
+        parts = [self.part(rows) @ coefficients.T for rows in blocks(len(self), self.units)]
         return np.concatenate(parts)
 
     def kernel_sum(self, kernel: Kernel, other: Rows, weights: np.ndarray) -> np.ndarray:
-        """Return ``Σ_j k(row, other_j) weights_j`` for each row, shape (n,)."""
-        total = np.zeros(len(self))
+        """Return ``Σ_j k(row, other_j) weights_j`` for each row, shape (n, columns)."""
+        total = np.zeros((len(self), weights.shape[1]))
         for rows, columns, inner in self.products(other):
             kernel.apply(inner, self.squares[rows], other.squares[columns])
             total[rows] += inner @ weights[columns]

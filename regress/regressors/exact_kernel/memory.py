@@ -7,6 +7,7 @@ from numbers import Integral
 
 from featx.errors import FeatxError
 from regress.regressors.exact_kernel.kernels import BLOCK_BYTES
+from regress.regressors.exact_kernel.targets import OLDEST
 
 #: Share of the machine's available memory that is used where `max_memory` is None.
 SHARE = 0.8
@@ -26,6 +27,10 @@ NYSTROM_COPIES = 3
 #: Most landmarks that ``landmarks="auto"`` takes: time grows with n m², the error falls slowly.
 MOST_LANDMARKS = 4096
 
+#: Columns of targets alive at the peak, float64 for each image: as they are, less their means,
+#: their dual coefficients, whitened, and one in passing; of all years that there can be.
+TARGET_COLUMNS = 5 * (OLDEST + 1)
+
 #: Bytes of the blocks in passing.
 PASSING = 4 * BLOCK_BYTES
 
@@ -34,7 +39,8 @@ def required_bytes(images: int, units: int, linear_only: bool = False) -> int:
     """Return the bytes of working memory that an exact fit takes, X itself not counted.
 
     ``4 · 8 · n²`` in the dual; ``8 · (3 n p + 4 p²)`` in the primal, where p < n and the linear
-    kernel is the only one; and a few working blocks. 20,000 images take 12.1 GiB in the dual.
+    kernel is the only one; 5 kB an image for the targets, and a few working blocks. 20,000
+    images take 12.3 GiB in the dual.
 
     Parameters
     ----------
@@ -45,16 +51,17 @@ def required_bytes(images: int, units: int, linear_only: bool = False) -> int:
     """
     primal = 8 * (PRIMAL_COPIES * images * units + 4 * units**2)
     dual = 8 * DUAL_COPIES * images**2
+    fixed = 8 * TARGET_COLUMNS * images + PASSING
     if units >= images:
-        return dual + PASSING
-    return (primal if linear_only else max(dual, primal + 8 * images**2)) + PASSING
+        return dual + fixed
+    return (primal if linear_only else max(dual, primal + 8 * images**2)) + fixed
 
 
 def nystrom_bytes(images: int, units: int, landmarks: int, largest: int = 1) -> int:
     """Return the bytes of working memory that a fit through landmarks takes, X not counted.
 
-    ``8 · (3 n m + 4 m² + m p + 4 g²)`` and a few working blocks; 23,707 images of 512 units with
-    4,096 landmarks take 2.9 GiB.
+    ``8 · (3 n m + 4 m² + m p + 4 g²)``, 5 kB an image and a few working blocks; 23,707 images of
+    512 units with 4,096 landmarks take 3.0 GiB.
 
     Parameters
     ----------
@@ -65,14 +72,14 @@ def nystrom_bytes(images: int, units: int, landmarks: int, largest: int = 1) -> 
     largest : int
         g, the rows of the largest group.
     """
-    many = NYSTROM_COPIES * images * landmarks + 4 * landmarks**2
+    many = (NYSTROM_COPIES * landmarks + TARGET_COLUMNS) * images + 4 * landmarks**2
     return 8 * (many + landmarks * units + 4 * largest**2) + PASSING
 
 
 def most_landmarks(images: int, units: int, allowed: float, largest: int = 1) -> int:
     """Return for how many landmarks `nystrom_bytes` stays within `allowed`, 0 if for none."""
     linear = NYSTROM_COPIES * images + units  # 4 m² + linear · m <= left
-    left = (int(allowed) - PASSING) // 8 - 4 * largest**2
+    left = (int(allowed) - PASSING) // 8 - 4 * largest**2 - TARGET_COLUMNS * images
     found = (isqrt(linear**2 + 16 * left) - linear) // 8 if left > 0 else 0
     return min(found, images, MOST_LANDMARKS)
 

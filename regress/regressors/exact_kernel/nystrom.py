@@ -77,11 +77,11 @@ class Nystrom(Exact):
         """Return the landmarks and their weights ``(K_mm)⁺ K_mn a``; see `Exact`."""
         if self.form(kernel) == "primal":
             return super().expansion(kernel, dual)
-        total = np.zeros(len(self.landmarks))
+        total = np.zeros((len(self.landmarks), dual.shape[1]))
         for rows in self._blocks():
-            total += dual[rows] @ self._values(kernel, rows)
+            total += self._values(kernel, rows).T @ dual[rows]
         root = self._root(kernel)
-        return self.landmarks, root @ (total @ root)
+        return self.landmarks, root @ (root.T @ total)
 
     def report(self, kernel: Kernel) -> dict[str, Any]:
         """Return how a kernel was solved, and what that lost; JSON-able."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from featx.errors import FeatxError
 from regress.regressors.exact_kernel.kernels import expand
+from regress.regressors.exact_kernel.targets import listed
 
 #: λ where `alphas` is None: two a decade. Kernels have ``k(x, x) = 1``, so λ is the noise's share
 #: of the signal's variance; the low end is for features so alike that centring leaves little.
@@ -31,30 +33,34 @@ FALLING = 1e-3
 
 
 class Grid:
-    """Kernels × λ.
+    """Targets × kernels × λ.
 
     Raises
     ------
     FeatxError
-        As `expand`, or if there is no λ or one that is not positive.
+        As `expand` and `listed`, or if there is no λ or one that is not positive.
     """
 
     def __init__(
         self,
+        targets: Sequence[str],
         kernels: Sequence[str],
         alphas: Iterable[float] | None,
         gammas: Iterable[float] | None,
         degrees: Iterable[int],
     ) -> None:
         """Check and list the grid; see `ExactKernelRegressor` for the parameters."""
-        self.kernels = expand(kernels, _listed(gammas, GAMMAS), _listed(degrees, DEGREES))
-        self.alphas = sorted({float(alpha) for alpha in _listed(alphas, ALPHAS)})
+        self.kernels = expand(kernels, _values(gammas, GAMMAS), _values(degrees, DEGREES))
+        self.alphas = sorted({float(alpha) for alpha in _values(alphas, ALPHAS)})
         if not self.alphas:
             raise FeatxError("alphas is empty; give at least one positive number")
         if not 0 < self.alphas[0] <= self.alphas[-1] < np.inf:
             raise FeatxError(f"alphas holds {self.alphas[0]:g}; give positive numbers")
-        #: (kernel, λ) of each candidate: the last λ of a kernel is its most regularised.
-        self.candidates = [(kernel, a) for kernel in self.kernels for a in self.alphas]
+        self.targets = listed(targets)
+        #: (target, kernel, λ) of each candidate: the last λ of a kernel is its most regularised.
+        self.candidates = list(product(self.targets, self.kernels, self.alphas))
+        #: Candidates a target.
+        self.settings = len(self.kernels) * len(self.alphas)
 
     def choose(self, errors: np.ndarray, scale: float) -> int:
         """Return the candidate of the smallest error; of tied ones that of the largest λ.
@@ -78,7 +84,7 @@ class Grid:
                 "these rows in float64; raise alphas, or use normalize=True"
             )
         tied = np.flatnonzero(errors <= best + TIE * scale)
-        return int(max(tied, key=lambda index: (self.candidates[index][1], -index)))
+        return int(max(tied, key=lambda index: (self.candidates[index][-1], -index)))
 
     def edges(self, index: int, errors: np.ndarray) -> list[str]:
         """Say which chosen values end their grid with the error still falling towards that end.
@@ -87,7 +93,7 @@ class Grid:
         often is, go unmentioned.
         """
         step = len(self.alphas)
-        kernel, alpha = self.candidates[index]
+        _, kernel, alpha = self.candidates[index]
         found = [("alpha", alpha, self.alphas, 1)]
         if kernel.gamma is not None:
             gammas = [k.gamma for k in self.kernels if k.gamma is not None]
@@ -103,9 +109,10 @@ class Grid:
         return told
 
     def table(self, errors: np.ndarray) -> list[dict[str, Any]]:
-        """Return a row a candidate: kernel, its parameters, λ and inner MAE (None: unsolvable)."""
+        """Return a row a candidate: target, kernel, λ and inner MAE (None: unsolvable)."""
         return [
             {
+                "target": target,
                 "kernel": str(kernel),
                 "name": kernel.name,
                 "gamma": kernel.gamma,
@@ -113,11 +120,11 @@ class Grid:
                 "alpha": alpha,
                 "inner_mae": float(error) if np.isfinite(error) else None,
             }
-            for (kernel, alpha), error in zip(self.candidates, errors, strict=True)
+            for (target, kernel, alpha), error in zip(self.candidates, errors, strict=True)
         ]
 
 
-def _listed(values: Any, default: tuple) -> list:
+def _values(values: Any, default: tuple) -> list:
     if values is None:
         return list(default)
     return [values] if np.isscalar(values) else list(values)

@@ -15,6 +15,8 @@ import numpy as np
 from scipy.linalg import eigh
 
 from regress.regressors.exact_kernel.kernels import BLOCK_BYTES, Kernel, Rows, blocks
+from regress.regressors.exact_kernel.layout import Chunk, Layout
+from regress.regressors.exact_kernel.targets import Targets
 
 #: LAPACK's divide and conquer counts its 2n² workspace in 32 bits, which end there.
 DIVIDE_AND_CONQUER_LIMIT = 32_000
@@ -61,9 +63,9 @@ class Spectrum:
         return 1.0 / alpha, inverse / -alpha
 
     def dual_coefficients(self, y: np.ndarray, alpha: float) -> np.ndarray:
-        """Return a = P y, shape (n,)."""
+        """Return a = P y for each column of y, shape (n, columns)."""
         constant, weights = self.weights(alpha)
-        return constant * y + self.basis @ (weights * (y @ self.basis))
+        return constant * y + self.basis @ (weights[:, None] * (self.basis.T @ y))
 
 
 def dual_spectrum(inner: np.ndarray, rows: Rows, kernel: Kernel, order: np.ndarray) -> Spectrum:
@@ -107,73 +109,16 @@ def primal_spectrum(rows: Rows, order: np.ndarray | slice) -> Spectrum:
     return Spectrum(basis[order], eigenvalues, primal=True)
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Consecutive groups of one size.
-
-    Attributes
-    ----------
-    rows, groups : slice
-        Its range of rows and of groups, in the order of the layout.
-    shape : tuple of int
-        Groups in the chunk, rows a group.
-    """
-
-    rows: slice
-    groups: slice
-    shape: tuple[int, int]
-
-
-class Layout:
-    """Rows put in order so that groups of one size lie together, the small ones first.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n,), int
-        The group of each row, 0 to G − 1, each occurring.
-
-    Attributes
-    ----------
-    order : ndarray of shape (n,)
-        Row of the input at each place of the layout.
-    groups : ndarray of shape (G,)
-        Group at each place of the layout.
-    sizes : ndarray of shape (G,)
-        Rows of the group at each place.
-    chunks : list of Chunk
-        Each of one group, or within `BLOCK_BYTES` when as wide as n.
-    """
-
-    def __init__(self, codes: np.ndarray) -> None:
-        """Order the rows; see the class."""
-        counts = np.bincount(codes)
-        self.groups = np.argsort(counts, kind="stable")
-        self.sizes = counts[self.groups]
-        place = np.empty_like(self.groups)
-        place[self.groups] = np.arange(len(counts))
-        self.order = np.argsort(place[codes], kind="stable")
-        self.chunks = list(self._chunks(len(codes)))
-
-    def _chunks(self, n: int) -> Iterator[Chunk]:
-        first = row = 0
-        for size, count in zip(*np.unique(self.sizes, return_counts=True), strict=True):
-            for part in blocks(int(count), int(size) * n, BLOCK_BYTES):
-                groups = part.stop - part.start
-                stop = row + groups * int(size)
-                yield Chunk(slice(row, stop), slice(first, first + groups), (groups, int(size)))
-                first, row = first + groups, stop
-
-
 def left_out_residuals(
     spectrum: Spectrum, y: np.ndarray, layout: Layout, alpha: float
 ) -> np.ndarray:
-    """Return each row's residual when its group is left out, shape (n,), in layout order.
+    """Return each row's residuals when its group is left out, shape (n, columns), in layout order.
 
     Parameters
     ----------
     spectrum : Spectrum
         With its basis in layout order.
-    y : ndarray of shape (n,)
+    y : ndarray of shape (n, columns)
         Targets in layout order, centred.
     layout : Layout
     alpha : float
@@ -191,21 +136,23 @@ def left_out_residuals(
 
 
 def nested_errors(
-    spectrum: Spectrum, y: np.ndarray, layout: Layout, alpha: float
+    spectrum: Spectrum, targets: Targets, layout: Layout, alpha: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leave every pair of groups out, which is all that a nested leave-one-group-out asks for.
 
     Parameters
     ----------
-    spectrum, y, layout, alpha
+    spectrum, layout, alpha
         As for `left_out_residuals`; at least three groups.
+    targets : Targets
+        In layout order.
 
     Returns
     -------
-    residuals : ndarray of shape (n,)
-        As `left_out_residuals`: the outer level.
-    sums : ndarray of shape (G,)
-        For each group g, in layout order, the sum of absolute residuals of all other groups,
+    predictions : ndarray of shape (targets, n)
+        Years, for each row without its group: the outer level.
+    sums : ndarray of shape (targets, G)
+        For each group g, in layout order, the sum of absolute errors of all other groups,
         each predicted without g and without itself: the inner level.
 
     Raises
@@ -215,15 +162,16 @@ def nested_errors(
     """
     weights = spectrum.weights(alpha)[1]
     basis = np.empty_like(spectrum.basis)
-    residuals = np.empty_like(y)
-    inverses, targets = [], []
-    for chunk, part, inverse, target in _whiten(spectrum, y, layout, alpha):
+    predictions = np.empty((len(targets.columns), len(basis)))
+    whitened: list[_Whitened] = []
+    for chunk, part, inverse, target in _whiten(spectrum, targets.values, layout, alpha):
         np.matmul(inverse, part, out=basis[chunk.rows].reshape(part.shape))
-        residuals[chunk.rows] = _unwhiten(inverse, target)
-        inverses.append(inverse)
-        targets.append(target)
+        own = targets.values[chunk.rows]
+        predictions[:, chunk.rows] = targets.predicted(_unwhiten(inverse, target), own)
+        ages = targets.ages[chunk.rows].reshape(chunk.shape)
+        whitened.append(_Whitened(inverse, target, own.reshape(target.shape), ages))
 
-    sums = np.zeros(len(layout.sizes))
+    sums = np.zeros((len(targets.columns), len(layout.sizes)))
     for i, left in enumerate(layout.chunks):
         # Q of these rows against themselves and all that follow: the upper triangle only.
         start = left.rows.start
@@ -233,14 +181,56 @@ def nested_errors(
             block = product[:, columns].reshape(*left.shape, *right.shape).swapaxes(1, 2)
             diagonal = np.arange(left.shape[0] if i == j else 0)
             block[diagonal, diagonal] = 0.0  # a group paired with itself is no pair
-            of_left, of_right = _solve_pairs(block, targets[i], targets[j])
-            errors = np.abs(of_left @ inverses[i]).sum(axis=2)
-            errors[diagonal, diagonal] = 0.0
-            sums[right.groups] += errors.sum(axis=0)
-            if i != j:  # within a chunk, `errors` has both orders of each pair already
-                errors = np.abs(of_right.swapaxes(0, 1) @ inverses[j]).sum(axis=2)
-                sums[left.groups] += errors.sum(axis=0)
-    return residuals, sums
+            width = right.shape[0] * right.shape[1] * targets.values.shape[1]
+            for some in blocks(left.shape[0], width, BLOCK_BYTES // 4):
+                ours, theirs = whitened[i].take(some), whitened[j]
+                of_left, of_right = _solve_pairs(block[some], ours.target, theirs.target)
+                errors = ours.errors(of_left, targets)
+                errors[:, diagonal[some] - some.start, diagonal[some]] = 0.0
+                sums[:, right.groups] += errors.sum(axis=1)
+                if i != j:  # within a chunk, `errors` has both orders of each pair already
+                    errors = theirs.errors(of_right.swapaxes(0, 1), targets)
+                    sums[:, left.groups][:, some] += errors.sum(axis=1)
+    return predictions, sums
+
+
+@dataclass(frozen=True)
+class _Whitened:
+    """Some groups of one size: L⁻¹, L⁻¹ a_g, their targets and ages, where P_gg = L Lᵀ.
+
+    Attributes
+    ----------
+    inverse : ndarray of shape (groups, size, size)
+    target, values : ndarray of shape (groups, size, columns)
+    ages : ndarray of shape (groups, size)
+    """
+
+    inverse: np.ndarray
+    target: np.ndarray
+    values: np.ndarray
+    ages: np.ndarray
+
+    def take(self, some: slice) -> _Whitened:
+        """Return a range of the groups."""
+        return _Whitened(self.inverse[some], self.target[some], self.values[some], self.ages[some])
+
+    def errors(self, solved: np.ndarray, targets: Targets) -> np.ndarray:
+        """Return each group's summed absolute errors, from solutions beside other groups.
+
+        Parameters
+        ----------
+        solved : ndarray of shape (groups, others, size, columns)
+        targets : Targets
+
+        Returns
+        -------
+        ndarray of shape (targets, groups, others)
+            Years.
+        """
+        residuals = self.inverse.swapaxes(1, 2)[:, None] @ solved
+        errors = targets.predicted(residuals, self.values[:, None])
+        errors -= self.ages[:, None]
+        return np.abs(errors, out=errors).sum(axis=-1)
 
 
 def _whiten(
@@ -248,7 +238,7 @@ def _whiten(
 ) -> Iterator[tuple[Chunk, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield for each chunk its part of the basis, L⁻¹ and L⁻¹ a_g, where P_gg = L Lᵀ.
 
-    Shapes are (groups, size, r), (groups, size, size) and (groups, size).
+    Shapes are (groups, size, r), (groups, size, size) and (groups, size, columns).
     """
     constant, weights = spectrum.weights(alpha)
     dual = spectrum.dual_coefficients(y, alpha)
@@ -257,13 +247,13 @@ def _whiten(
         part = spectrum.basis[chunk.rows].reshape(groups, size, -1)
         block = (part * weights) @ part.swapaxes(1, 2) + constant * np.eye(size)
         inverse = np.linalg.inv(np.linalg.cholesky(block))
-        target = inverse @ dual[chunk.rows].reshape(groups, size, 1)
-        yield chunk, part, inverse, target[..., 0]
+        yield chunk, part, inverse, inverse @ dual[chunk.rows].reshape(groups, size, y.shape[1])
 
 
 def _unwhiten(inverse: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the residuals L⁻ᵀ (L⁻¹ a_g) of a chunk's rows, flat."""
-    return (target[:, None] @ inverse).ravel()
+    """Return the residuals L⁻ᵀ (L⁻¹ a_g) of a chunk's rows, shape (rows, columns)."""
+    groups, size, columns = target.shape
+    return (inverse.swapaxes(1, 2) @ target).reshape(groups * size, columns)
 
 
 def _solve_pairs(
@@ -275,19 +265,19 @@ def _solve_pairs(
     ----------
     block : ndarray of shape (l, r, i, j), i <= j
         Q for each pair.
-    left, right : ndarray of shape (l, i) and (r, j)
+    left, right : ndarray of shape (l, i, columns) and (r, j, columns)
         u and v.
 
     Returns
     -------
-    ndarray of shape (l, r, i) and (l, r, j)
+    ndarray of shape (l, r, i, columns) and (l, r, j, columns)
         s and t.
     """
     size = block.shape[2]
-    target = left[:, None] - np.einsum("lrij,rj->lri", block, right)
+    target = left[:, None] - block @ right
     if size == 1:
-        first = target / (1.0 - np.einsum("lrij,lrij->lr", block, block))[..., None]
+        first = target / (1.0 - np.einsum("lrij,lrij->lr", block, block))[..., None, None]
     else:
         schur = np.eye(size) - block @ block.swapaxes(2, 3)
-        first = np.linalg.solve(schur, target[..., None])[..., 0]
-    return first, right - np.einsum("lrij,lri->lrj", block, first)
+        first = np.linalg.solve(schur, target)
+    return first, right - block.swapaxes(2, 3) @ first

@@ -20,6 +20,7 @@ from featx.errors import FeatxError
 from regress.regressors.exact_kernel import (
     ExactKernelRegressor,
     kernels,
+    layout,
     required_bytes,
     solver,
 )
@@ -45,32 +46,47 @@ def candidates(names=("linear", "rbf", "poly")):
             "rbf": [f"rbf(gamma={gamma:g})" for gamma in GAMMAS],
             "poly": ["poly(degree=2)", "poly(degree=3)"],
         }[name]
-    return [(name, alpha) for name in listed for alpha in ALPHAS]
+    return [(t, name, a) for t in ("age", "ordinal") for name in listed for a in ALPHAS]
+
+
+def encode(target, y):
+    """Write the ages as columns: themselves, or whether they are above each year."""
+    if target == "age":
+        return y[:, None]
+    return np.array([[float(round(age) > k) for k in range(120)] for age in y])
+
+
+def decode(target, columns):
+    if target == "age":
+        return columns[:, 0]
+    return np.array([sum(share > 0.5 + 1e-6 for share in row) for row in columns])
 
 
 def solve(K, K_test, alpha, y):
-    """Solve the bordered system of ridge regression with an unpenalised intercept."""
+    """Solve the bordered system of ridge regression with an unpenalised intercept, by column."""
     n = len(K)
     system = np.ones((n + 1, n + 1))
     system[:n, :n] = K + alpha * np.eye(n)
     system[n, n] = 0
-    solution = np.linalg.solve(system, np.append(y, 0))
+    solution = np.linalg.solve(system, np.vstack([y, np.zeros(y.shape[1])]))
     return K_test @ solution[:n] + solution[n]
 
 
-def refit(name, alpha, X, y, X_test):
-    return solve(kernel_matrix(name, X, X), kernel_matrix(name, X_test, X), alpha, y)
+def refit(target, name, alpha, X, y, X_test):
+    kernels = kernel_matrix(name, X, X), kernel_matrix(name, X_test, X)
+    return decode(target, solve(*kernels, alpha, encode(target, y)))
 
 
-def logo_mae(name, alpha, X, y, groups):
+def logo_mae(target, name, alpha, X, y, groups):
     """Refit without each group; the kernel's values are only looked up."""
     K = kernel_matrix(name, X, X)
     errors = np.empty(len(y))
     for group in set(groups):
         test = groups == group
         train = ~test
-        predicted = solve(K[np.ix_(train, train)], K[np.ix_(test, train)], alpha, y[train])
-        errors[test] = y[test] - predicted
+        columns = encode(target, y[train])
+        predicted = solve(K[np.ix_(train, train)], K[np.ix_(test, train)], alpha, columns)
+        errors[test] = y[test] - decode(target, predicted)
     return np.abs(errors).mean()
 
 
@@ -100,12 +116,12 @@ def test_nested_equals_refitting_every_outer_and_inner_fold(seed, sizes, units):
     for train, test in LeaveOneGroupOut().split(X, y, groups):
         table = {c: logo_mae(*c, rows[train], y[train], groups[train]) for c in candidates()}
         row = details[groups[test[0]]]
-        chosen = (row["kernel"], row["alpha"])
+        chosen = (row["target"], row["kernel"], row["alpha"])
         assert row["inner_mae"] == pytest.approx(table[chosen], abs=1e-7)
         assert table[chosen] <= min(table.values()) + 1e-7
         # With two rows of training left every candidate is tied: then the largest λ.
         tied = [c for c, error in table.items() if error <= min(table.values()) + 1e-12]
-        assert chosen[1] >= max(alpha for _, alpha in tied)
+        assert chosen[-1] >= max(candidate[-1] for candidate in tied)
         expected = refit(*chosen, rows[train], y[train], rows[test])
         np.testing.assert_allclose(predictions[test], expected, atol=1e-6)
 
@@ -122,26 +138,32 @@ def test_the_grid_of_fit_equals_refitting(seed, sizes, units, unit_norm):
     fitted = regressor(normalize=unit_norm).fit(X, y, groups)
     rows = normalize(X) if unit_norm else X
     expected = [logo_mae(*c, rows, y, groups) for c in candidates()]
-    assert list(zip(fitted.grid_["kernel"], fitted.grid_["alpha"], strict=True)) == candidates()
+    listed = fitted.grid_[["target", "kernel", "alpha"]].itertuples(index=False, name=None)
+    assert list(listed) == candidates()
     np.testing.assert_allclose(fitted.grid_["inner_mae"], expected, rtol=1e-6)
     assert fitted.inner_mae_ == pytest.approx(fitted.grid_["inner_mae"].min())
     test = np.random.default_rng(seed + 1).normal(size=(5, units))
     np.testing.assert_allclose(
         fitted.predict(test),
-        refit(fitted.kernel_, fitted.alpha_, rows, y, normalize(test) if unit_norm else test),
+        refit(
+            *(fitted.target_, fitted.kernel_, fitted.alpha_, rows, y),
+            normalize(test) if unit_norm else test,
+        ),
         atol=1e-6,
     )
 
 
+@pytest.mark.parametrize("targets", [("age",), ("ordinal",), ("ordinal", "age")])
 @pytest.mark.parametrize("name", ["linear", "rbf", "poly"])
 @pytest.mark.parametrize("units", [4, 80])
-def test_nested_equals_fit_and_predict_fold_by_fold(name, units):
+def test_nested_equals_fit_and_predict_fold_by_fold(name, units, targets):
     X, y, groups = made_up(3, [1, 9, 2, 5, 5, 1, 3, 14], units)
-    model = ExactKernelRegressor(kernels=(name,), gammas=(0.125, 2, 64))  # the default λ
+    model = ExactKernelRegressor((name,), gammas=(0.125, 2, 64), targets=targets)  # the default λ
     predictions, details = model.cross_val_predict_groups(X, y, groups)
     for train, test in LeaveOneGroupOut().split(X, y, groups):
         fold = clone(model).fit(X[train], y[train], groups[train])
         np.testing.assert_allclose(predictions[test], fold.predict(X[test]), atol=1e-6)
+        assert details[groups[test[0]]]["target"] == fold.target_
         assert details[groups[test[0]]]["alpha"] == fold.alpha_
         assert details[groups[test[0]]]["form"] == fold.report_["form"]
 
@@ -151,10 +173,10 @@ def test_small_blocks_change_nothing(monkeypatch):
     X, y, groups = made_up(5, [1, 1, 1, 2, 2, 3, 3, 3, 6], 9)
     at_once, details = regressor().cross_val_predict_groups(X, y, groups)
     fitted = regressor().fit(X, y, groups)
-    for module in (kernels, solver):
+    for module in (kernels, layout, solver):
         monkeypatch.setattr(module, "BLOCK_BYTES", 600)
     monkeypatch.setattr(kernels.blocks, "__defaults__", (600,))
-    assert len(solver.Layout(groups).chunks) > 4
+    assert len(layout.Layout(groups).chunks) > 4
     in_blocks, details_in_blocks = regressor().cross_val_predict_groups(X, y, groups)
     np.testing.assert_allclose(in_blocks, at_once, atol=1e-9)
     for group in details:
@@ -174,15 +196,60 @@ def test_without_groups_each_row_is_left_out():
 def test_against_sklearn_ridge_and_kernel_ridge():
     X, y, groups = made_up(2, [4] * 6, 7)
     rows = normalize(X)
-    linear = ExactKernelRegressor(kernels="linear", alphas=[0.1]).fit(X, y, groups)
+    age = {"alphas": [0.1], "targets": "age"}
+    linear = ExactKernelRegressor(kernels="linear", **age).fit(X, y, groups)
     ridge = Ridge(alpha=0.1).fit(rows, y)
     np.testing.assert_allclose(linear.coef_, ridge.coef_, atol=1e-9)
     assert linear.intercept_ == pytest.approx(ridge.intercept_)
-    rbf = ExactKernelRegressor(kernels="rbf", alphas=[0.1], gammas=[0.7]).fit(X, y, groups)
+    rbf = ExactKernelRegressor(kernels="rbf", gammas=[0.7], **age).fit(X, y, groups)
     H = np.eye(len(y)) - 1 / len(y)
     centred = KernelRidge(alpha=0.1, kernel="precomputed")
     centred.fit(H @ rbf_kernel(rows, gamma=0.7) @ H, y - y.mean())
     np.testing.assert_allclose(rbf.dual_coef_, centred.dual_coef_, atol=1e-9)
+
+
+def test_ordinal_against_sklearn_ridge_and_kernel_ridge():
+    X, y, groups = made_up(2, [4] * 6, 7)
+    rows, test = normalize(X), np.random.default_rng(0).normal(size=(50, 7))
+    ordinal = {"alphas": [0.01], "targets": "ordinal"}
+    linear = ExactKernelRegressor(kernels="linear", **ordinal).fit(X, y, groups)
+    above = (np.rint(y)[:, None] > linear.thresholds_).astype(float)
+    assert linear.thresholds_[0] == np.rint(y).min()
+    assert linear.thresholds_[-1] == np.rint(y).max() - 1
+    ridge = Ridge(alpha=0.01).fit(rows, above)
+    np.testing.assert_allclose(linear.coef_, ridge.coef_, atol=1e-9)
+    np.testing.assert_allclose(linear.intercept_, ridge.intercept_, atol=1e-9)
+    counted = (ridge.predict(normalize(test)) > 0.5).sum(axis=1)
+    assert len(set(counted)) > 5
+    np.testing.assert_array_equal(linear.predict(test), linear.thresholds_[0] + counted)
+    rbf = ExactKernelRegressor(kernels="rbf", gammas=[0.7], **ordinal).fit(X, y, groups)
+    H = np.eye(len(y)) - 1 / len(y)
+    centred = KernelRidge(alpha=0.01, kernel="precomputed")
+    centred.fit(H @ rbf_kernel(rows, gamma=0.7) @ H, above - above.mean(axis=0))
+    np.testing.assert_allclose(rbf.dual_coef_, centred.dual_coef_, atol=1e-9)
+
+
+def test_ordinal_predicts_the_median_and_age_the_mean():
+    y = np.array([3.0, 4, 4, 20, 60, 61, 7])
+    alike = np.ones((7, 3))
+    others = [np.delete(y, i) for i in range(7)]
+    predicted, _ = regressor(targets="age").cross_val_predict_groups(alike, y, range(7))
+    np.testing.assert_allclose(predicted, [ages.mean() for ages in others], atol=1e-9)
+    # Of six ages the median is anything between two; the lower one is predicted.
+    predicted, _ = regressor(targets="ordinal").cross_val_predict_groups(alike, y, range(7))
+    np.testing.assert_array_equal(predicted, [sorted(ages)[2] for ages in others])
+    assert regressor().fit(alike, y).target_ == "ordinal"  # errs less where ages are skewed
+
+
+@pytest.mark.parametrize("ages", [(7.0, 7.0), (-40.0, 180.0), (200.0, 300.0), (0.4, 0.3)])
+def test_ages_that_ordinal_cannot_tell_apart(ages):
+    """Of one year, or outside 0 to 120: one end or the other is predicted."""
+    X, _, groups = made_up(8, [3] * 5, 4)
+    y = np.where(np.arange(15) % 2, *ages)
+    predicted, _ = regressor(targets="ordinal").cross_val_predict_groups(X, y, groups)
+    assert set(predicted) <= set(np.clip(np.rint(y), 0, 120))
+    fitted = regressor(targets="ordinal").fit(X, y, groups)
+    assert set(fitted.predict(X)) <= set(np.clip(np.rint(y), 0, 120))
 
 
 def test_float32_and_float64_agree_and_primal_agrees_with_dual():
@@ -222,32 +289,33 @@ def test_constant_ages_and_constant_rows():
     np.testing.assert_allclose(predictions, 7)
     assert all(row["alpha"] == max(ALPHAS) for row in details.values())  # tied: regularise
     means = [y[groups != group].mean() for group in groups]
-    predictions, _ = regressor().cross_val_predict_groups(np.ones((15, 4)), y, groups)
-    np.testing.assert_allclose(predictions, means, atol=1e-9)
-    predictions, _ = regressor().cross_val_predict_groups(np.zeros((15, 4)), y, groups)
-    np.testing.assert_allclose(predictions, means, atol=1e-9)
+    age = regressor(targets="age")
+    for rows in (np.ones((15, 4)), np.zeros((15, 4))):
+        predictions, _ = age.cross_val_predict_groups(rows, y, groups)
+        np.testing.assert_allclose(predictions, means, atol=1e-9)
 
 
 def test_report_is_json_and_names_the_edge_of_a_grid():
     X, y, groups = made_up(9, [4] * 6, 5)
     y = 100 * normalize(X)[:, 0]  # noiseless and linear: the smallest λ is best
-    fitted = ExactKernelRegressor(kernels="linear", alphas=[0.01, 1, 10]).fit(X, y, groups)
+    linear = ExactKernelRegressor(kernels="linear", targets="age")
+    fitted = clone(linear).set_params(alphas=[0.01, 1, 10]).fit(X, y, groups)
     assert fitted.report_["edges"] == ["alpha 0.01 is the smallest in its grid"]
     report = json.loads(json.dumps(fitted.report_, allow_nan=False))
-    assert report["kernel"] == "linear"
+    assert (report["target"], report["kernel"]) == ("age", "linear")
     assert len(report["candidates"]) == 3
     # noise everywhere: everything regularised away
     noise = np.random.default_rng(0).normal(size=len(y))
-    fitted = ExactKernelRegressor(kernels="linear", alphas=[1e-3, 1e-2]).fit(X, noise, groups)
+    fitted = clone(linear).set_params(alphas=[1e-3, 1e-2]).fit(X, noise, groups)
     assert fitted.report_["edges"] == ["alpha 0.01 is the largest in its grid"]
-    fitted = ExactKernelRegressor(kernels="linear", alphas=[0.1]).fit(X, y, groups)
+    fitted = clone(linear).set_params(alphas=[0.1]).fit(X, y, groups)
     assert fitted.report_["edges"] == []
 
 
 def test_a_tiny_alpha_on_huge_rows_is_passed_over_or_refused():
     X, y, groups = made_up(10, [5] * 8, 3)
     X = 1e9 * X
-    settings = {"kernels": "linear", "normalize": False}
+    settings = {"kernels": "linear", "normalize": False, "targets": "age"}
     fitted = ExactKernelRegressor(alphas=[1e-9, 1e12], **settings).fit(X, y, groups)
     assert fitted.alpha_ == 1e12
     assert fitted.grid_["inner_mae"].isna().tolist() == [True, False]
@@ -274,6 +342,8 @@ def test_refit_forgets_the_former_fit_and_pickles():
         ({"degrees": (1,)}, "degrees holds 1"),
         ({"kernels": ("rbff",)}, "did you mean rbf"),
         ({"kernels": ()}, "no kernel"),
+        ({"targets": ("ordinary",)}, "unknown target 'ordinary': did you mean ordinal"),
+        ({"targets": ()}, "no target"),
         ({"max_memory": 1e6}, r"needs 2\d\d,\d\d\d,\d\d\d bytes .* may take 1,000,000"),
     ],
 )
@@ -333,10 +403,11 @@ def peak(function, *arguments):
 @pytest.mark.parametrize(("units", "names"), [(300, ("linear", "rbf")), (40, ("linear",))])
 def test_memory_stays_within_the_rule(units, names, monkeypatch):
     """NumPy's own allocations at the peak, LAPACK's workspace counted in."""
-    for module in (kernels, solver):
+    for module in (kernels, layout, solver):
         monkeypatch.setattr(module, "BLOCK_BYTES", 2**20)
     monkeypatch.setattr(kernels.blocks, "__defaults__", (2**20,))
     X, y, groups = made_up(13, [10] * 60, units)
+    y = 120 * (y - y.min()) / np.ptp(y)  # all columns that ordinal can have
     model = ExactKernelRegressor(kernels=names, alphas=[0.1], gammas=[0.5, 1.0, 2.0])
     rule = required_bytes(600, units, linear_only=names == ("linear",)) - 4 * 2**26
     assert peak(model.cross_val_predict_groups, X, y, groups) < rule + 2 * 2**20

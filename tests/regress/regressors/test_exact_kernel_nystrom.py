@@ -18,6 +18,7 @@ from regress.regressors import make_regressor
 from regress.regressors.exact_kernel import (
     ExactKernelRegressor,
     kernels,
+    layout,
     memory,
     nystrom_bytes,
     required_bytes,
@@ -87,7 +88,8 @@ def test_features_are_those_of_scikit_learn(kernel):
 @pytest.mark.parametrize("name", ["linear", "rbf", "poly"])
 def test_inner_errors_and_predictions_equal_refitting_ridge_on_the_features(name):
     X, y, groups = made_up(3, [1, 9, 2, 5, 5, 1, 3, 14], 40)
-    model = regressor(kernels=(name,), gammas=[0.7], degrees=[3], landmarks=12).fit(X, y, groups)
+    settings = {"gammas": [0.7], "degrees": [3], "landmarks": 12, "targets": "age"}
+    model = regressor(kernels=(name,), **settings).fit(X, y, groups)
     chosen = choose_landmarks(groups, 12)
     test = np.random.default_rng(0).normal(size=(9, 40))
     features = their_features(name, normalize(np.vstack([X, test])), chosen)
@@ -135,14 +137,16 @@ def test_duplicates_and_rows_of_zeros_among_the_landmarks():
     all_of_them = regressor(kernels="rbf", landmarks=48).fit(twice, ages, people)
     exact = regressor(kernels="rbf").fit(twice, ages, people)
     np.testing.assert_allclose(all_of_them.predict(X), exact.predict(X), atol=1e-6)
-    zeros = regressor(kernels="linear", landmarks=4).fit(np.zeros((24, 5)), y, groups)
+    zeros = regressor(kernels="linear", landmarks=4, targets="age").fit(
+        np.zeros((24, 5)), y, groups
+    )
     np.testing.assert_allclose(zeros.predict(X), y.mean())
 
 
 def test_small_blocks_change_nothing(monkeypatch):
     X, y, groups = made_up(6, [1, 1, 2, 3, 3, 6, 9], 7)
     at_once = regressor(landmarks=9).fit(X, y, groups)
-    for module in (kernels, solver):
+    for module in (kernels, layout, solver):
         monkeypatch.setattr(module, "BLOCK_BYTES", 400)
     monkeypatch.setattr(kernels.blocks, "__defaults__", (400,))
     in_blocks = regressor(landmarks=9).fit(X, y, groups)
@@ -227,11 +231,12 @@ def test_utkface_fits_in_8_gib():
 @pytest.mark.parametrize(("images", "units", "largest"), [(2000, 50, 10), (2000, 900, 500)])
 def test_memory_stays_within_the_rule(images, units, largest, monkeypatch):
     """NumPy's own allocations at the peak, LAPACK's workspace counted in."""
-    for module in (kernels, solver):
+    for module in (kernels, layout, solver):
         monkeypatch.setattr(module, "BLOCK_BYTES", 2**20)
     monkeypatch.setattr(kernels.blocks, "__defaults__", (2**20,))
     sizes = [largest] + [10] * ((images - largest) // 10)
     X, y, groups = made_up(10, sizes, units)
+    y = 120 * (y - y.min()) / np.ptp(y)  # all columns that ordinal can have
     names = ("rbf", "linear")  # in this order the linear one finds the inner products there
     model = ExactKernelRegressor(names, alphas=[0.1], gammas=[0.5, 1.0], landmarks=300)
     tracemalloc.start()
@@ -246,7 +251,7 @@ def test_memory_stays_within_the_rule(images, units, largest, monkeypatch):
 
 def test_it_approaches_the_exact_one_as_landmarks_grow():
     X, y, groups = made_up(11, [4] * 100, 5)
-    settings = {"kernels": "rbf", "gammas": [2.0], "alphas": [0.1]}
+    settings = {"kernels": "rbf", "gammas": [2.0], "alphas": [0.1], "targets": "age"}
     exact = regressor(**settings).fit(X, y, groups)
     away, errors = [], []
     for count in (20, 80, 320):
