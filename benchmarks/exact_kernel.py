@@ -5,8 +5,9 @@
 Ours is one call of `cross_val_predict_groups`: for each person left out, target, kernel and λ are
 chosen by leave-one-person-out among the others, over the whole default grid. Theirs is the same by
 hand: a `KernelRidge` is fitted, to the columns of both targets together, and asked for the people
-left out, for each outer person, inner person, kernel and λ. In each turn a random sample of these refits is timed, and the rest extrapolated from
-it. That both predict the same is shown by tests/regress/regressors/test_exact_kernel.py.
+left out, for each outer person, inner person, kernel and λ. In each turn a random sample of these
+refits is timed, and the rest extrapolated from it. That both predict the same is shown by
+tests/regress/regressors/test_exact_kernel.py.
 
     python benchmarks/exact_kernel.py --growth --gib 8
 
