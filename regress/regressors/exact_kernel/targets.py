@@ -34,7 +34,7 @@ class Targets:
     ages : ndarray of shape (n,), float64
         Years.
     names : sequence of {"age", "ordinal"}
-        Which targets there are.
+        Which targets there are, each once.
 
     Attributes
     ----------
@@ -46,11 +46,6 @@ class Targets:
     youngest : float
         The youngest whole age: what ``ordinal`` counts on from. Columns of years below it or above
         the oldest would be the same for everybody, and are left out.
-
-    Raises
-    ------
-    FeatxError
-        For an unknown name, or none.
     """
 
     def __init__(self, ages: np.ndarray, names: Sequence[str]) -> None:
@@ -58,17 +53,14 @@ class Targets:
         self.ages = ages
         whole = np.clip(np.rint(ages), 0, OLDEST)
         self.youngest = float(whole.min())
-        made = {
-            "age": lambda: ages[:, None],
-            "ordinal": lambda: whole[:, None] > np.arange(self.youngest, whole.max()),
-        }
-        parts = [made[name]().astype(np.float64) for name in listed(names)]
-        stops = np.cumsum([part.shape[1] for part in parts])
-        self.columns = {
-            name: slice(int(stop) - part.shape[1], int(stop))
-            for name, part, stop in zip(listed(names), parts, stops, strict=True)
-        }
-        values = np.concatenate(parts, axis=1)
+        older = whole[:, None] > np.arange(self.youngest, whole.max())
+        parts = {name: ages[:, None] if name == "age" else older for name in names}
+        self.columns: dict[str, slice] = {}
+        start = 0
+        for name, part in parts.items():
+            self.columns[name] = slice(start, start + part.shape[1])
+            start += part.shape[1]
+        values = np.concatenate(list(parts.values()), axis=1, dtype=np.float64)
         self.means = values.mean(axis=0)
         self.values = values - self.means
 

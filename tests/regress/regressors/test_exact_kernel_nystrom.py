@@ -26,27 +26,14 @@ from regress.regressors.exact_kernel import (
 )
 from regress.regressors.exact_kernel.kernels import Kernel, Rows
 from regress.regressors.exact_kernel.nystrom import Nystrom, choose_landmarks
+from tests.regress.regressors.kernel_problems import ALPHAS, made_up, regressor
 
-ALPHAS = (1e-3, 0.1, 3.0)
-GAMMAS = (0.3, 2.0)
 KERNELS = [Kernel("linear"), Kernel("rbf", gamma=0.7), Kernel("poly", degree=3)]
 THEIRS = {
     "linear": {"kernel": "linear"},
     "rbf": {"kernel": "rbf", "gamma": 0.7},
     "poly": {"kernel": "poly", "degree": 3, "gamma": 0.5, "coef0": 0.5},
 }
-
-
-def made_up(seed, sizes, units):
-    rng = np.random.default_rng(seed)
-    groups = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    X = rng.normal(size=(len(groups), units)) + rng.normal(size=units)
-    y = 30 + 10 * np.tanh(X @ rng.normal(size=units)) + rng.normal(size=len(groups))
-    return X, y, groups
-
-
-def regressor(**parameters):
-    return ExactKernelRegressor(**{"alphas": ALPHAS, "gammas": GAMMAS, **parameters})
 
 
 def their_features(name, rows, chosen):
