@@ -79,8 +79,8 @@ def _extract(
 ) -> None:
     """Say what `featx extract` with the same options will take: nothing is written.
 
-    Ten of the images, spread over TABLE, go through the whole of an extraction in a process of its
-    own: a few full batches, in which they take turns. Told are rows, the bytes of each layer in
+    Sixteen of the images, spread over TABLE, go through the whole of an extraction in a process of
+    its own: a few full batches, in which they take turns. Told are rows, the bytes of each layer in
     memory and on disk, of the file and of the disk while it is made, the memory of the processes
     and of the GPU, and the time. What does not fit is refused, with what would make it fit.
 

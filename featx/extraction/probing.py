@@ -1,7 +1,7 @@
-"""What an extraction takes, measured on ten of its images, in a process of its own.
+"""What an extraction takes, measured on sixteen of its images, in a process of its own.
 
 The probe is the extraction itself, with the whole image table and full batches, but for a few
-batches only, in which the ten images take turns; what it writes goes into a temporary folder.
+batches only, in which the sixteen take turns; what it writes goes into a temporary folder.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from featx.loading import Crops
 from featx.memory import peak_memory
 from featx.store import FeaturesWriter, schema
 from featx.store.comparison import refuse_overwriting
+from featx.store.netcdf import CHUNK_ROWS
 from featx.store.writing.sizing import FileSize, file_size, structure_bytes
 
-#: Images that the probe looks at.
-IMAGES = 10
+#: Images that the probe looks at: of so many rows a chunk of a small layer is made, and how well a
+#: chunk is compressed is not told by a part of it.
+IMAGES = CHUNK_ROWS
 
 #: About how long batches are timed, seconds.
 SECONDS = 6.0

@@ -19,6 +19,9 @@ from tests.regress.conftest import write_features
 
 ROWS = 300
 
+#: Different ones: no two of the sixteen rows that are tried, and of a chunk, have the same.
+FACES = 41
+
 #: Three layers of each of two networks.
 WORK = {
     "onet": ("gap", "first_conv", "flattened"),
@@ -28,20 +31,20 @@ WORK = {
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """A table of 300 rows, a tenth of them without a face, over 40 drawn faces."""
+    """A table of 300 rows, a tenth of them without a face, over drawn faces."""
     folder = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(0)
-    for number in range(40):
+    for number in range(FACES):
         face = draw_face(2 * number, random_identity(rng), rng=rng, size=(64, 64))
         face.save(folder / f"{number}.jpg")
     rows = pd.DataFrame(
         {
             "image": [f"image{row:04d}" for row in range(ROWS)],
-            "path": [f"{row % 40}.jpg" for row in range(ROWS)],
-            "subject": [f"{row % 40:03d}" for row in range(ROWS)],
-            "age": [2 * (row % 40) for row in range(ROWS)],
+            "path": [f"{row % FACES}.jpg" for row in range(ROWS)],
+            "subject": [f"{row % FACES:03d}" for row in range(ROWS)],
+            "age": [2 * (row % FACES) for row in range(ROWS)],
             "status": ["no_face" if row % 10 == 7 else "ok" for row in range(ROWS)],
-            "sha256": [f"{row % 40:064x}" for row in range(ROWS)],
+            "sha256": [f"{row % FACES:064x}" for row in range(ROWS)],
         }
     )
     write_table(new_table(rows), folder / "images.csv")
@@ -125,7 +128,7 @@ def test_an_extraction_against_what_then_happened(faces, tmp_path, capsys, probe
     assert code == 0
     plan = json.loads(said)
     assert plan["rows"]["by_status"] == {"ok": 270, "no_face": 30}
-    assert plan["probe"]["images"] == 10
+    assert plan["probe"]["images"] == 16
     assert plan["fits"]
 
     peak = done(["extract", *given])
