@@ -22,9 +22,8 @@ from featx.weights import LoadedNetwork
 
 logger = logging.getLogger(__name__)
 
-#: Pixels at a time on a CPU. Maps of more leave its caches, and beyond 32 MiB the C library fetches
-#: memory from the system anew for each.
-_PIXELS_AT_ONCE = 2**19
+#: Pixels at a time on a CPU. Maps of more leave its caches, and take memory.
+_PIXELS_AT_ONCE = 2**20
 
 
 class Engine:

@@ -161,9 +161,27 @@ print(*(each >> 20 for each in (before, kept, limited, after)))
 """
 
 
-def resident(**environment):
+#: A map of a large network is beyond what glibc ever takes from its heap of its own accord.
+LARGE = """
+import resource
+from featx.memory import keeping_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(b"1" * (64 << 20))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with keeping_freed_memory():
+    faults()
+    within = faults()
+faults()
+print(within, faults())
+"""
+
+
+def numbers(program, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", KEEPING],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
@@ -175,16 +193,28 @@ def resident(**environment):
 
 @glibc_only
 def test_freed_memory_is_kept_between_batches_but_not_as_the_process_grows():
-    before, kept, limited, after = resident()
+    before, kept, limited, after = numbers(KEEPING)
     assert kept - before > 200
     assert limited - before < 50
     assert after - before < 50
 
 
 @glibc_only
+def test_large_blocks_are_kept_between_batches_and_mapped_after():
+    within, after = numbers(LARGE)
+    assert within < 1_000
+    assert after > 16_000
+
+
+@glibc_only
 @pytest.mark.parametrize(
-    "own", [{"MALLOC_TRIM_THRESHOLD_": "131072"}, {"GLIBC_TUNABLES": "glibc.malloc.top_pad=131072"}]
+    "own",
+    [
+        {"MALLOC_TRIM_THRESHOLD_": "131072"},
+        {"MALLOC_MMAP_MAX_": "65536"},
+        {"GLIBC_TUNABLES": "glibc.malloc.top_pad=131072"},
+    ],
 )
 def test_settings_of_the_users_own_stay(own):
-    before, kept, _, _ = resident(**own)
+    before, kept, _, _ = numbers(KEEPING, **own)
     assert kept - before < 100
