@@ -6,7 +6,7 @@ import multiprocessing
 import multiprocessing.util
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -53,13 +53,24 @@ def pixel_array(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
+def packed(paths: Iterable[str]) -> np.ndarray:
+    """Return paths as bytes in one block, for worker processes would come to copy a list of them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Bytes, shape (paths,).
+    """
+    return np.array([path.encode("utf-8", "surrogateescape") for path in paths])
+
+
 class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
     """The rows of an image table as pixel arrays; unusable rows are not opened.
 
     Parameters
     ----------
-    paths : sequence of str
-        An image file a row.
+    paths : sequence of str, or numpy.ndarray
+        An image file a row; in an array as of `packed`.
     usable : numpy.ndarray
         bool, shape (rows,).
     preprocessing : Preprocessing
@@ -70,13 +81,12 @@ class Crops(Dataset[tuple[int, np.ndarray | None, str]]):
 
     def __init__(
         self,
-        paths: Sequence[str],
+        paths: Sequence[str] | np.ndarray,
         usable: np.ndarray,
         preprocessing: Preprocessing,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        # one block of bytes, for worker processes would come to copy a list of strings
-        self._paths = np.array([path.encode("utf-8", "surrogateescape") for path in paths])
+        self._paths = paths if isinstance(paths, np.ndarray) else packed(paths)
         self._usable = usable
         self._preprocessing = preprocessing
         self._max_pixels = max_pixels

@@ -75,7 +75,7 @@ _MAPPED = 1 << 16
 _KEPT = 1 << 30
 
 #: Growth from which on freed memory is given back all the same: it lies where nothing fits in.
-_GROWN = 32 << 20
+_GROWN = 16 << 20
 
 
 @contextlib.contextmanager

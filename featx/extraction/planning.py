@@ -20,7 +20,7 @@ from featx.extraction.precision_choice import choose_precision
 from featx.heads import GENDERS
 from featx.inference.streams import count_streams
 from featx.layers import LayerReader, LayerRequest, name_of, resolve
-from featx.loading import Crops
+from featx.loading import Crops, packed
 from featx.manifest import crop_paths, read_table, table_file
 from featx.memory import give_back
 from featx.precision import PRECISIONS
@@ -39,9 +39,10 @@ class Plan:
     Attributes
     ----------
     table : pandas.DataFrame
-        The image table, whole even if only a shard of it is to be extracted.
-    paths : list of str
-        The image file of each row.
+        What the features file keeps of the image table, whole even if only a shard of it is to be
+        extracted.
+    paths : numpy.ndarray
+        The image file of each row, as of `featx.loading.packed`.
     network : LoadedNetwork
         On the CPU.
     requests : list of LayerRequest
@@ -63,7 +64,7 @@ class Plan:
     """
 
     table: pd.DataFrame
-    paths: list[str]
+    paths: np.ndarray
     network: LoadedNetwork
     requests: list[LayerRequest]
     layers: list[Layer]
@@ -193,10 +194,8 @@ def plan(
     where = resolve_device(device)
     size = _batch_size(batch_size, where)
     path = table_file(table_path)
-    table = read_table(path)
-    give_back()  # of reading it
-    paths = crop_paths(table, path.parent)
-    _check_images(table, paths, path)
+    table, paths = _read_images(path)
+    give_back()
     part = shards.find(shard, len(table)) if shard else None
     network = load_network(backbone, weights, seed=seed)
     for note in network.notes:
@@ -262,6 +261,14 @@ def _batch_size(given: int | str, device: torch.device) -> int:
     if size < 1:
         raise FeatxError(f"--batch-size {given}: give a whole number from 1, or auto")
     return size
+
+
+def _read_images(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return what is needed of an image table, and the image file of each row."""
+    table = read_table(path)
+    paths = crop_paths(table, path.parent)
+    _check_images(table, paths, path)
+    return table[list(schema.IMAGE_COLUMNS)], packed(paths)
 
 
 def _check_images(table: pd.DataFrame, paths: Sequence[str], table_path: Path) -> None:

@@ -169,6 +169,7 @@ def run(
         seconds = time.monotonic() - start
     with FeaturesFile(path) as file:
         counts = dict(Counter(file.hdf5["status"].asstr()[:].tolist()).most_common())
+    give_back()  # of making and checking the file
     return Extraction(path, settled.layers, counts, images, seconds)
 
 

@@ -86,7 +86,7 @@ class Turns:
         settled = replace(
             self._settled,
             table=self._settled.table.iloc[rows].reset_index(drop=True),
-            paths=[self._settled.paths[row] for row in rows],
+            paths=self._settled.paths[rows],
             batch_size=batch_size or self._settled.batch_size,
             shard=None,
         )

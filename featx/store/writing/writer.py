@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -199,8 +200,9 @@ class FeaturesWriter:
 
     def _note(self, status: Sequence[str], reason: Sequence[str]) -> None:
         rows = slice(self.rows_done, self.rows_done + len(status))
-        self._outcome["status"][rows] = status
-        self._outcome["reason"][rows] = reason
+        # one object for equal texts, of which there are few
+        self._outcome["status"][rows] = map(sys.intern, status)
+        self._outcome["reason"][rows] = map(sys.intern, reason)
         self.rows_done = rows.stop
 
     def append(
