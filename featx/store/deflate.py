@@ -69,10 +69,11 @@ def restore(stored: Chunk, size: int) -> bytes:
     mask, data = stored
     if mask:  # it was stored without the filter
         return data
-    stream = zlib.decompressobj()
+    library: Any = isal_zlib or zlib
+    stream = library.decompressobj()
     try:
-        restored = stream.decompress(data, size + 1)
-    except zlib.error as error:
+        restored: bytes = stream.decompress(data, size + 1)
+    except library.error as error:
         raise OSError(f"a chunk cannot be decompressed: {error}") from None
     if not stream.eof or len(restored) != size:
         raise OSError("a chunk has another size than its variable says")

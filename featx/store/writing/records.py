@@ -110,11 +110,11 @@ def _chunks(packed: memoryview, size: int, level: int, lengths: list[int]) -> De
 def _without_zeros(values: np.ndarray) -> bytes:
     """Return a bit for each value, whether it is there, then those that are.
 
-    Most activations behind a ReLU are zero: this saves as much as gzip does, six times as fast.
+    Many activations behind a ReLU are zero: this saves as much as gzip does, and is faster.
     """
     words = np.ascontiguousarray(values).view(f"<u{values.itemsize}").ravel()
     there = words != 0  # of the words: a negative zero stays one
-    return np.packbits(there).tobytes() + words[there].tobytes()
+    return np.packbits(there).tobytes() + np.compress(there, words).tobytes()
 
 
 def _with_zeros(packed: memoryview, kind: str, shape: list[int]) -> np.ndarray:
@@ -123,5 +123,5 @@ def _with_zeros(packed: memoryview, kind: str, shape: list[int]) -> np.ndarray:
     bits = -(-count // 8)
     there = np.unpackbits(np.frombuffer(packed[:bits], np.uint8), count=count).view(bool)
     words = np.zeros(count, dtype=f"<u{dtype.itemsize}")
-    words[there] = np.frombuffer(packed[bits:], dtype=words.dtype)
+    words[np.flatnonzero(there)] = np.frombuffer(packed[bits:], dtype=words.dtype)
     return words.view(dtype).reshape(shape)

@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from featx.errors import FeatxError
 from featx.store import Layer, blocks, deflate, hashing
@@ -132,3 +134,32 @@ def test_a_chunk_of_another_size_is_refused() -> None:
     for size in (63, 65):
         with pytest.raises(OSError, match="another size"):
             deflate.restore((0, chunk), size)
+
+
+@given(
+    level=st.sampled_from([1, 9]),
+    place=st.integers(0, 2**16),
+    put=st.binary(max_size=8),
+    kept=st.integers(0, 2**16),
+)
+def test_damage_is_noticed_as_zlib_notices_it(
+    level: int, place: int, put: bytes, kept: int
+) -> None:
+    if deflate.isal_zlib is None:
+        pytest.skip("no isal for this platform")
+    rows = make_rows(16)["flattened"]
+    chunk = deflate.compress(rows, 16, level)
+    place %= len(chunk)
+    harmed = (chunk[:place] + put + chunk[place + len(put) :])[: 1 + kept]
+
+    def restored() -> bytes | None:
+        try:
+            return deflate.restore((0, harmed), rows.nbytes)
+        except OSError:
+            return None
+
+    found = restored()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deflate, "isal_zlib", None)
+        assert found == restored()
+    assert found in (None, rows.tobytes())
