@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
-from featx.memory import give_back
+from featx.memory import keeping_freed_memory
 from featx.store import deflate, netcdf, schema
 from featx.store.comparison import check_rows
 from featx.store.deflate import Chunk
@@ -84,7 +84,11 @@ def assemble(
     """
     sink = Sink(path)
     try:
-        with h5py.File(sink, "w") as file, deflate.threads() as pool:
+        with (
+            h5py.File(sink, "w") as file,
+            deflate.threads() as pool,
+            keeping_freed_memory() as limit_growth,
+        ):
             variables = lay_out(file, plan, images, layers, filters)
             written = dict.fromkeys(variables, 0)
             hashers = {} if digests else {name: hashlib.sha256() for name in variables}
@@ -99,7 +103,7 @@ def assemble(
                 for block in blocks
             )
             for block, completed in deflate.one_ahead(begun):
-                give_back()
+                limit_growth()
                 for name, pieces in completed.items():
                     for piece in _hashed(hashers.get(name), block[name], pieces):
                         written[name] += write_piece(variables[name], written[name], piece)
