@@ -104,7 +104,7 @@ def version_of(name: str) -> str | None:
 
 def check_packages() -> list[Finding]:
     """Look at Python, featx itself, the core packages, and those of the extras, each once."""
-    remedies: dict[str, str] = {}
+    remedies = {name: f"pip install {name}" for name in FASTER}
     for extra, parts in EXTRAS.items():
         for name in parts:
             remedies.setdefault(name, install(extra))
@@ -113,11 +113,7 @@ def check_packages() -> list[Finding]:
         _program(),
         *(check_package(name, "pip install --upgrade featx", CORE[name]) for name in CORE),
         *(
-            check_package(name, f"pip install {name}", FASTER[name], optional=True)
-            for name in FASTER
-        ),
-        *(
-            check_package(name, remedy, LEAST[name], optional=True)
+            check_package(name, remedy, (FASTER | LEAST)[name], optional=True)
             for name, remedy in remedies.items()
         ),
     ]

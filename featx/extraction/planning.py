@@ -195,7 +195,7 @@ def plan(
     size = _batch_size(batch_size, where)
     path = table_file(table_path)
     table, paths = _read_images(path)
-    give_back()
+    give_back()  # of reading them
     part = shards.find(shard, len(table)) if shard else None
     network = load_network(backbone, weights, seed=seed)
     for note in network.notes:
