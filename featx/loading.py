@@ -128,7 +128,9 @@ def batches(
     workers: int = 0,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the batches in order; they are cut at multiples of `batch_size`, whichever are wanted.
+    """Return the batches in order; they are cut at multiples of `batch_size`, whichever are wanted.
+
+    Processes begin to decode at once, before the first batch is asked for.
 
     Parameters
     ----------
@@ -166,8 +168,12 @@ def batches(
         multiprocessing_context=_starting() if count else None,
         pin_memory=pin,
     )
+    return _telling_deaths(iter(loader))
+
+
+def _telling_deaths(loaded: Iterator[Batch]) -> Iterator[Batch]:
     try:
-        yield from loader
+        yield from loaded
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

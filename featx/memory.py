@@ -77,6 +77,9 @@ _KEPT = 1 << 30
 #: Growth from which on freed memory is given back all the same: it lies where nothing fits in.
 _GROWN = 16 << 20
 
+#: After so many batches it is looked at; by the first time a process holds all that it needs.
+_LOOK_EVERY = 8
+
 
 @contextlib.contextmanager
 def keeping_freed_memory() -> Iterator[Callable[[], None]]:
@@ -90,13 +93,16 @@ def keeping_freed_memory() -> Iterator[Callable[[], None]]:
     Yields
     ------
     callable
-        To be called now and then: gives memory back where the process has grown since its first
-        call.
+        To be called after each batch: looks now and then, and gives memory back where the process
+        has grown since it looked first.
     """
-    held = 0
+    calls = held = 0
 
     def limit_growth() -> None:
-        nonlocal held
+        nonlocal calls, held
+        calls += 1
+        if calls % _LOOK_EVERY:
+            return
         now = resident_memory()
         held = held or now
         if now > held + _GROWN:

@@ -35,9 +35,6 @@ from featx.weights import LoadedNetwork
 
 __all__ = ["Extraction", "extract", "open_writer", "run"]
 
-#: After so many batches it is looked whether the process has grown.
-_LOOK_EVERY = 8
-
 
 @dataclass(frozen=True)
 class Extraction:
@@ -231,7 +228,7 @@ def fill(
         keeping_freed_memory() as limit_growth,
         closing(_pass(settled, left, max_pixels)) as passed,  # also where writing fails
     ):
-        for number, (batch, features) in enumerate(passed, start=1):
+        for batch, features in passed:
             first, stop, _, rows, failures = batch
             # without rows of other shards, and those that the run taken up has written already
             wanted = range(max(first, left.start), min(stop, left.stop))
@@ -245,8 +242,7 @@ def fill(
                 if row in wanted:
                     outcome.iloc[row - wanted.start] = ["corrupt", reason]
             writer.append(given, outcome["status"].tolist(), outcome["reason"].tolist())
-            if number % _LOOK_EVERY == 0:
-                limit_growth()
+            limit_growth()
             images += len(rows)
             advance(len(wanted))
     return images

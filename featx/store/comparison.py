@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import h5py
 from featx import shards
 from featx.errors import FeatxError
 from featx.store import netcdf, schema
-from featx.store.hashing import hash_rows
+from featx.store.hashing import chunk_sums, hash_rows
 from featx.store.opening import open_features, reading
 
 
@@ -25,15 +25,45 @@ def check_rows(path: Path, digests: Mapping[str, str] | None = None) -> None:
     FeatxError
         If they have not, or the file cannot be read.
     """
+
+    def same(variable: h5py.Dataset, name: str) -> bool:
+        return hash_rows(variable) == (digests[name] if digests else variable.attrs["sha256"])
+
+    _check_layers(path, same, "its sha256")
+
+
+def check_chunks(path: Path, sums: Mapping[str, Sequence[int]]) -> None:
+    """Check that each layer's rows are those that were written, chunk by chunk.
+
+    Parameters
+    ----------
+    path : Path
+        A features file.
+    sums : mapping of str to sequence of int
+        Of each layer the CRC-32 of the rows of each chunk; see `featx.store.hashing.chunk_sums`.
+
+    Raises
+    ------
+    FeatxError
+        If they are not, or the file cannot be read.
+    """
+
+    def same(variable: h5py.Dataset, name: str) -> bool:
+        pairs = zip(chunk_sums(variable), sums[name], strict=True)
+        return all(found == written for found, written in pairs)
+
+    _check_layers(path, same, "what was written")
+
+
+def _check_layers(path: Path, same: Callable[[h5py.Dataset, str], bool], wanted: str) -> None:
     with open_features(path) as file, reading(path):
         for name in netcdf.read_layers(file):
-            wanted = digests[name] if digests else file[name].attrs["sha256"]
-            if hash_rows(file[name]) != wanted:
+            if not same(file[name], name):
                 break
         else:
             return
     raise FeatxError(
-        f"{path}: layer {name} differs from its sha256; remove the file and extract again"
+        f"{path}: layer {name} differs from {wanted}; remove the file and extract again"
     )
 
 

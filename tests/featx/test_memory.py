@@ -150,8 +150,11 @@ def grow():  # 300 MiB in blocks that glibc takes from its heap, and a small one
 grow()
 before = resident_memory()
 with keeping_freed_memory() as limit_growth:
-    limit_growth()
+    for batch in range(8):
+        limit_growth()
     grow()
+    for batch in range(7):
+        limit_growth()
     kept = resident_memory()
     limit_growth()
     limited = resident_memory()

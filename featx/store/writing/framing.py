@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from featx.store.deflate import crc32
 from featx.store.schema import JOURNAL_MAGIC
 
 _HEADER = struct.Struct("<4sQI")  # kind, bytes of the payload, their CRC-32
@@ -21,7 +21,7 @@ class UnusableError(Exception):
 
 def write_framed(stream: BinaryIO, kind: bytes, payload: bytes) -> None:
     """Write a record where the stream stands; on an OSError part of it may be written."""
-    write_all(stream, _HEADER.pack(kind, len(payload), zlib.crc32(payload)))
+    write_all(stream, _HEADER.pack(kind, len(payload), crc32(payload)))
     write_all(stream, payload)
 
 
@@ -72,7 +72,7 @@ def read_framed(stream: BinaryIO, kind: bytes) -> bytes | None:
     if found != kind or length > os.fstat(stream.fileno()).st_size - stream.tell():
         return None
     payload = _read_all(stream, length)
-    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+    return payload if len(payload) == length and crc32(payload) == crc else None
 
 
 def _read_all(stream: BinaryIO, size: int) -> bytes:

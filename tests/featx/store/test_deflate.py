@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,6 +111,9 @@ def test_rows_are_hashed_as_hdf5_reads_them(
         if "compression_opts" in layout:
             variable.id.write_direct_chunk((32, 0), rows[32:48].tobytes(), 1)  # not compressed
         assert hashing.hash_rows(variable) == hashlib.sha256(variable[:].tobytes()).hexdigest()
+        size = layout.get("chunks", (1,))[0]
+        wanted = [zlib.crc32(rows[row : row + size].tobytes()) for row in range(0, 100, size)]
+        assert list(hashing.chunk_sums(variable)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ from featx.errors import FeatxError
 from featx.manifest import STATUSES, new_table
 from featx.store import FeaturesFile, FeaturesWriter, Layer
 from featx.store.netcdf import chunk_rows
+from featx.store.writing import assembly
 
 from .conftest import LAYERS, PROVENANCE, cut, make_rows, make_table
 from .writers import Write
@@ -96,6 +98,36 @@ def test_files_are_equal_byte_by_byte_whatever_the_batches(
     monkeypatch.setattr(writer.datetime, "datetime", Noon)
     contents = {write(batch=batch, name=f"{batch}.h5").read_bytes() for batch in (1, 7, 16, 33, 40)}
     assert len(contents) == 1
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("compression", ["gzip", "gzip-4", "lzf", "none"])
+def test_what_is_not_in_the_file_as_it_was_given_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str, early: bool
+) -> None:
+    """One value is another in the last chunk of a layer; the journal stays."""
+    write_piece = assembly.write_piece
+
+    def changing(variable: h5py.Dataset, first: int, piece: assembly.Piece) -> int:
+        done = write_piece(variable, first, piece)
+        if variable.name == "/flattened" and first + done == 40:
+            variable[39, 3] += 1
+        return done
+
+    monkeypatch.setattr(assembly, "write_piece", changing)
+    path = tmp_path / "f.h5"
+    options: dict[str, Any] = {"compression": compression, "early": early}
+    with FeaturesWriter(path, make_table(40), LAYERS, PROVENANCE, **options) as writer:
+        writer.append(make_rows(40))
+        with pytest.raises(FeatxError, match="layer flattened differs from"):
+            writer.finish()
+    assert [file.name for file in tmp_path.iterdir()] == ["f.h5.partial"]
+
+    monkeypatch.undo()
+    with FeaturesWriter(path, make_table(40), LAYERS, PROVENANCE, resume=True, **options) as writer:
+        writer.finish()
+    with FeaturesFile(path) as features:
+        np.testing.assert_array_equal(features.read("flattened"), make_rows(40)["flattened"])
 
 
 def test_statuses_default_to_the_tables(tmp_path: Path) -> None:
