@@ -91,11 +91,12 @@ def test_a_budget_too_short_is_doubled(monkeypatch):
     [
         (
             "start_up",
-            [],
+            ["--people", "3"],
             [
                 "`featx --help`; torch",
                 "`featx regress`, 40 images, 8 folds; torch",
                 "`featx regress`, 40 images, 8 folds; its imports alone",
+                "`featx regress`, 36 images, 3 folds; its imports alone",
             ],
         ),
         (
