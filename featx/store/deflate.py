@@ -21,7 +21,7 @@ except ImportError:  # there are no wheels for this platform
 T = TypeVar("T")
 
 #: CRC-32, with ISA-L at the speed of memory.
-crc32: Callable[[Any], int] = zlib.crc32 if isal_zlib is None else isal_zlib.crc32
+crc32: Callable[..., int] = zlib.crc32 if isal_zlib is None else isal_zlib.crc32
 
 #: The filters that a chunk has not gone through (HDF5's mask), and its bytes as stored.
 Chunk = tuple[int, bytes]

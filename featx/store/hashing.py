@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import h5py
@@ -35,6 +36,43 @@ def changed_columns(file: h5py.File, images: pd.DataFrame) -> list[str]:
         if file[column].attrs.get("sha256", own) != own:
             changed.append(str(column))
     return changed
+
+
+class RowHash:
+    """The SHA-256 of a layer's rows and the CRC-32 of each chunk of them, as they come.
+
+    Parameters
+    ----------
+    size : int
+        Rows a chunk; the last may have fewer.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Begin with no rows."""
+        self._size = size
+        self._count = 0
+        self._sums = array("L")
+        self._hasher = hashlib.sha256()
+
+    def update(self, rows: np.ndarray) -> None:
+        """Take the next rows, as stored."""
+        rows = np.ascontiguousarray(rows)
+        self._hasher.update(rows.data)
+        begun = -self._count % self._size  # so many rows are missing in the last chunk
+        if begun and len(rows):
+            self._sums[-1] = deflate.crc32(rows[:begun].data, self._sums[-1])
+        for first in range(begun, len(rows), self._size):
+            self._sums.append(deflate.crc32(rows[first : first + self._size].data))
+        self._count += len(rows)
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of all rows so far."""
+        return self._hasher.hexdigest()
+
+    @property
+    def sums(self) -> Sequence[int]:
+        """The CRC-32 of each chunk so far."""
+        return self._sums
 
 
 def hash_rows(variable: h5py.Dataset) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -17,8 +15,9 @@ import pandas as pd
 from featx.errors import FeatxError
 from featx.memory import keeping_freed_memory
 from featx.store import deflate, netcdf, schema
-from featx.store.comparison import check_chunks, check_rows
+from featx.store.comparison import check_chunks
 from featx.store.deflate import Chunk
+from featx.store.hashing import RowHash
 from featx.store.netcdf import CHUNK_ROWS
 from featx.store.schema import Layer
 from featx.store.soundness import trust
@@ -30,7 +29,7 @@ BLOCK_BYTES = 8 << 20
 
 
 class Piece(NamedTuple):
-    """The rows of one chunk of a layer, as values or as a chunk.
+    """The rows of one chunk of a layer; one of the two may be missing.
 
     Attributes
     ----------
@@ -38,13 +37,10 @@ class Piece(NamedTuple):
         Shape (k, units), as stored.
     chunk : Chunk or None
         As the file is to hold it; a whole one where no values are given.
-    crc : int or None
-        CRC-32 of the values, once they are known.
     """
 
     values: np.ndarray | None = None
     chunk: Chunk | None = None
-    crc: int | None = None
 
 
 #: The next rows of every layer, chunk by chunk; they begin with one.
@@ -58,7 +54,7 @@ def assemble(
     layers: Sequence[Layer],
     filters: dict[str, Any],
     blocks: Iterable[Block],
-    digests: Mapping[str, str] | None = None,
+    hashes: Mapping[str, RowHash] | None = None,
 ) -> None:
     """Write a features file, then read it back.
 
@@ -76,8 +72,8 @@ def assemble(
         h5py's keywords for compression.
     blocks : iterable of Block
         All rows, in order, `block_rows` at a time.
-    digests : mapping of str to str, optional
-        The SHA-256 of each layer's rows, where they are known: chunks then need not be restored.
+    hashes : mapping of str to RowHash, optional
+        Of each layer's rows, where they are known: chunks then need not be restored.
 
     Raises
     ------
@@ -95,13 +91,14 @@ def assemble(
         ):
             variables = lay_out(file, plan, images, layers, filters)
             written = dict.fromkeys(variables, 0)
-            hashers = {} if digests else {name: hashlib.sha256() for name in variables}
-            sums: dict[str, array[int]] = {name: array("L") for name in variables}
+            known = hashes or {
+                name: RowHash(variable.chunks[0]) for name, variable in variables.items()
+            }
             begun = (
                 (
                     block,
                     {
-                        name: begin(variables[name], pieces, pool, whole=not digests)
+                        name: begin(variables[name], pieces, pool, whole=not hashes)
                         for name, pieces in block.items()
                     },
                 )
@@ -110,15 +107,13 @@ def assemble(
             for block, completed in deflate.one_ahead(begun):
                 limit_growth()
                 for name, pieces in completed.items():
-                    for piece in _hashed(hashers.get(name), block[name], pieces):
+                    hasher = None if hashes else known[name]
+                    for piece in _hashed(hasher, block[name], pieces):
                         written[name] += write_piece(variables[name], written[name], piece)
-                        if piece.crc is not None:
-                            sums[name].append(piece.crc)
                 if sink.error is not None:
                     break
-            told = digests or {name: hasher.hexdigest() for name, hasher in hashers.items()}
-            for name, digest in told.items():
-                variables[name].attrs.modify("sha256", digest)
+            for name, variable in variables.items():
+                variable.attrs.modify("sha256", known[name].hexdigest())
     finally:
         sink.close()
         if sink.error is not None:
@@ -126,10 +121,7 @@ def assemble(
     if odd := set(written.values()) - {len(images)}:
         raise FeatxError(f"{path} got {odd.pop()} rows for {len(images)} images; extract again")
     trust(path)
-    if digests:
-        check_rows(path, digests)
-    else:
-        check_chunks(path, sums)
+    check_chunks(path, {name: known[name].sums for name in known})
 
 
 def lay_out(
@@ -154,7 +146,7 @@ def lay_out(
 
 
 def _hashed(
-    hasher: Any | None, given: Sequence[Piece], completed: Iterable[Piece]
+    hasher: RowHash | None, given: Sequence[Piece], completed: Iterable[Piece]
 ) -> Iterable[Piece]:
     """Take the values of a block's pieces into a hash, if there is one, and return the latter.
 
@@ -164,7 +156,7 @@ def _hashed(
         return completed
     if any(piece.values is None for piece in given):
         given = completed = list(completed)
-    hasher.update(np.concatenate([piece.values for piece in given]).data)
+    hasher.update(np.concatenate([piece.values for piece in given]))
     return completed
 
 
@@ -179,7 +171,7 @@ def begin(
     level = variable.compression_opts if variable.compression == "gzip" else None
 
     def completed(piece: Piece) -> Piece:
-        values, chunk, _ = piece
+        values, chunk = piece
         if values is None and whole:
             assert chunk is not None
             restored = deflate.restore(chunk, size * units * dtype.itemsize)
@@ -187,15 +179,14 @@ def begin(
         elif chunk is None and level is not None:
             assert values is not None
             chunk = (0, deflate.compress(values, size, level))
-        crc = None if values is None else deflate.crc32(np.ascontiguousarray(values).data)
-        return Piece(values, chunk, crc)
+        return Piece(values, chunk)
 
     return pool.map(completed, pieces)
 
 
 def write_piece(variable: h5py.Dataset, first: int, piece: Piece) -> int:
     """Write the piece that begins with a row, and return how many rows it has."""
-    values, chunk, _ = piece
+    values, chunk = piece
     count = variable.chunks[0] if values is None else len(values)
     if chunk is None:
         variable[first : first + count] = values

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from featx.errors import FeatxError
+from featx.store.hashing import RowHash
+from featx.store.netcdf import chunk_rows
 from featx.store.schema import Layer
 from featx.store.writing.early import Compressor
 from featx.store.writing.records import Part
@@ -36,7 +37,9 @@ class Incoming:
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._images = images
         self._compressor = None if level is None else Compressor(layers, dtype, level)
-        self._hashers = {name: hashlib.sha256() for name in self._units}
+        self._hashers = {
+            layer.name: RowHash(min(chunk_rows(layer, dtype), len(images))) for layer in layers
+        }
         self._hashed = 0
 
     def count(self, features: Mapping[str, np.ndarray], first: int) -> int:
@@ -84,16 +87,14 @@ class Incoming:
         follow, self._hashed = first == self._hashed, -1
         if follow:
             for name, values in stored.items():
-                self._hashers[name].update(np.ascontiguousarray(values).data)
+                self._hashers[name].update(values)
             self._hashed = first + len(missing)
         return {name: list(parts) for name, parts in begun.items()}
 
     @property
-    def digests(self) -> dict[str, str] | None:
-        """The SHA-256 of each layer's rows, where all came compressed and in this process."""
-        if self._hashed != len(self._images):
-            return None
-        return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
+    def hashes(self) -> dict[str, RowHash] | None:
+        """The hash of each layer's rows, where all came compressed and in this process."""
+        return self._hashers if self._hashed == len(self._images) else None
 
     def close(self) -> None:
         """End what works beside the caller."""

@@ -267,7 +267,7 @@ class FeaturesWriter:
             blocks = assembly.regrouped(journal.records(), layers, self._dtype, level)
             images = self._images.assign(**self._outcome)
             assembly.assemble(
-                building, self._plan, images, layers, self._filters, blocks, self._incoming.digests
+                building, self._plan, images, layers, self._filters, blocks, self._incoming.hashes
             )
             if self.path.exists():
                 raise FeatxError(

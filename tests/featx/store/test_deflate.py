@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -114,6 +115,22 @@ def test_rows_are_hashed_as_hdf5_reads_them(
         size = layout.get("chunks", (1,))[0]
         wanted = [zlib.crc32(rows[row : row + size].tobytes()) for row in range(0, 100, size)]
         assert list(hashing.chunk_sums(variable)) == wanted
+
+
+@given(
+    counts=st.lists(st.integers(0, 40), max_size=8),
+    size=st.integers(1, 16),
+    units=st.integers(1, 3),
+)
+def test_hashes_do_not_depend_on_how_rows_come(counts: list[int], size: int, units: int) -> None:
+    edges = np.cumsum([0, *counts])
+    rows = np.arange(edges[-1] * units, dtype=np.float32).reshape(-1, units)
+    found = hashing.RowHash(size)
+    for start, stop in itertools.pairwise(edges):
+        found.update(rows[start:stop])
+    assert found.hexdigest() == hashlib.sha256(rows.tobytes()).hexdigest()
+    chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
+    assert list(found.sums) == [zlib.crc32(chunk.tobytes()) for chunk in chunks]
 
 
 @pytest.mark.parametrize(
