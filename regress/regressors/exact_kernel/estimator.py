@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from featx.errors import FeatxError
 from featx.memory import free_memory
 from regress.regressors.exact_kernel.checks import checked, checked_rows, number_groups
 from regress.regressors.exact_kernel.forms import Exact
@@ -50,6 +51,10 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     normalize : bool
         Scale each row to unit Euclidean length. No statistic is learned from other rows, so
         nothing can leak.
+    length_weight : float
+        Weight β with which the lengths that `normalize` takes away count in ``rbf``:
+        exp(−γ(‖x/‖x‖ − z/‖z‖‖² + β² log²(‖x‖/‖z‖))), whatever the features' unit. 0: directions
+        alone.
     landmarks : int, "auto" or None
         Of how many training rows, a fixed random sample, `fit` approximates the kernels (form
         ``nystrom``). "auto": exact where `required_bytes` fits the memory, else as many as fit, at
@@ -105,6 +110,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         normalize: bool = True,
         landmarks: int | str | None = "auto",
         targets: Sequence[str] = NAMES,
+        length_weight: float = 0.0,
     ) -> None:
         """Store the parameters; nothing is checked before `fit`."""
         self.kernels = kernels
@@ -115,6 +121,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         self.normalize = normalize
         self.landmarks = landmarks
         self.targets = targets
+        self.length_weight = length_weight
 
     def fit(
         self, X: np.ndarray, y: np.ndarray, groups: Sequence[Hashable] | None = None
@@ -138,7 +145,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         codes, _ = number_groups(groups, len(X), least=2)
         grid, layout = self._grid(), Layout(codes)
         count = self._pick(self.landmarks, X, grid, largest=int(layout.sizes[-1]))
-        rows = Rows(X, self.normalize)
+        rows = self._rows(X)
         forms = Exact(rows, layout.order)
         if count is not None:
             forms = Nystrom(rows, layout.order, choose_landmarks(codes, count))
@@ -201,7 +208,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         grid = self._grid()
         self._pick(None, X, grid)
         layout = Layout(codes)
-        forms = Exact(Rows(X, self.normalize), layout.order)
+        forms = Exact(self._rows(X), layout.order)
         targets = Targets(y[layout.order], grid.targets)
 
         # By candidate: predictions at the outer level, and the inner MAE within each outer fold.
@@ -246,12 +253,12 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
             For NaN or infinite values or another number of units.
         """
         check_is_fitted(self)
-        rows = Rows(checked_rows(self, X, reset=False), self.normalize)
+        rows = self._rows(checked_rows(self, X, reset=False))
         if hasattr(self, "coef_"):
             fitted = rows.against(np.atleast_2d(self.coef_))
         else:
             weights = self.dual_coef_.reshape(len(self.X_fit_), -1)
-            fitted = rows.kernel_sum(self._kernel, Rows(self.X_fit_, self.normalize), weights)
+            fitted = rows.kernel_sum(self._kernel, self._rows(self.X_fit_), weights)
         return decode(self.target_, fitted, np.atleast_1d(self.intercept_), self._youngest)
 
     def _keep(self, grid: Grid, best: int, errors: np.ndarray, forms: Exact) -> None:
@@ -294,6 +301,14 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
 
     def _grid(self) -> Grid:
         return Grid(self.targets, self.kernels, self.alphas, self.gammas, self.degrees)
+
+    def _rows(self, X: np.ndarray) -> Rows:
+        weight = getattr(self, "length_weight", 0.0)  # models of older versions have none
+        if not 0 <= weight < np.inf:
+            raise FeatxError(f"length_weight is {weight:g}; give a number from 0")
+        if weight and not self.normalize:
+            raise FeatxError("length_weight is of rows at unit length; use normalize=True, or 0")
+        return Rows(X, self.normalize, weight)
 
     def _pick(
         self, landmarks: int | str | None, X: np.ndarray, grid: Grid, largest: int = 1

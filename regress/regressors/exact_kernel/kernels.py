@@ -17,13 +17,35 @@ NAMES = ("linear", "rbf", "poly")
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What kernels want of rows beside their inner products.
+
+    Attributes
+    ----------
+    squares : ndarray of shape (n,)
+        Squared norms of the rows as used.
+    lengths : ndarray of shape (n,) or None
+        Logarithms of their norms before they were scaled, weighted; None where they don't count.
+    """
+
+    squares: np.ndarray
+    lengths: np.ndarray | None = None
+
+    def __getitem__(self, index: slice | np.ndarray) -> Sizes:
+        """Return those of some rows."""
+        lengths = None if self.lengths is None else self.lengths[index]
+        return Sizes(self.squares[index], lengths)
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One positive semi-definite kernel; on unit-norm rows every one has ``k(x, x) = 1``.
 
     Attributes
     ----------
     name : str
-        ``linear`` is x·z, ``rbf`` is exp(−γ‖x − z‖²), ``poly`` is ((1 + x·z) / 2)^degree.
+        ``linear`` is x·z, ``rbf`` is exp(−γ‖x − z‖²), ``poly`` is ((1 + x·z) / 2)^degree. Where
+        lengths count, their squared difference is added to ``rbf``'s distance.
     gamma : float or None
         Inverse squared width γ of ``rbf``.
     degree : int or None
@@ -40,23 +62,25 @@ class Kernel:
             return f"{self.name}(gamma={self.gamma:g})"
         return self.name if self.degree is None else f"{self.name}(degree={self.degree})"
 
-    def apply(self, inner: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    def apply(self, inner: np.ndarray, left: Sizes, right: Sizes) -> None:
         """Turn a matrix of inner products into kernel values, in place.
 
         Parameters
         ----------
         inner : ndarray of shape (n, m), float64
             Inner products x·z; overwritten.
-        left, right : ndarray of shape (n,) and (m,)
-            Squared norms of the rows on either side.
+        left, right : Sizes
+            Of the n and m rows on either side.
         """
         for rows in blocks(len(inner), inner.shape[1]):
             part = inner[rows]
             if self.gamma is not None:
                 part *= -2.0
-                part += left[rows, None]
-                part += right
+                part += left.squares[rows, None]
+                part += right.squares
                 np.maximum(part, 0.0, out=part)  # rounding can leave -1e-16
+                if left.lengths is not None and right.lengths is not None:
+                    part += np.square(np.subtract.outer(left.lengths[rows], right.lengths))
                 part *= -self.gamma
                 np.exp(part, out=part)
             elif self.degree is not None:
@@ -118,21 +142,31 @@ class Rows:
     normalize : bool
         Divide each row by its own Euclidean norm (a row of zeros stays). Nothing is learned
         from other rows.
+    length_weight : float
+        What the logarithm of that norm is multiplied by (zero rows are taken to have norm 1); at 0
+        lengths don't count.
+
+    Attributes
+    ----------
+    sizes : Sizes
+        Of the rows as used.
     """
 
-    def __init__(self, values: np.ndarray, normalize: bool) -> None:
+    def __init__(self, values: np.ndarray, normalize: bool, length_weight: float = 0.0) -> None:
         """Measure the rows; see the class."""
         self.values = values
+        self._length_weight = length_weight
         squares = np.empty(len(values))
         for rows in blocks(*values.shape):
             part = values[rows].astype(np.float64, copy=False)
             squares[rows] = np.einsum("ij,ij->i", part, part)
         self.scale: np.ndarray | None = None
-        self.squares = squares  # squared norms of the rows as used
+        self.sizes = Sizes(squares)
         if normalize:
             zero = squares == 0
             self.scale = 1.0 / np.sqrt(np.where(zero, 1.0, squares))
-            self.squares = np.where(zero, 0.0, 1.0)
+            lengths = -length_weight * np.log(self.scale) if length_weight else None
+            self.sizes = Sizes(np.where(zero, 0.0, 1.0), lengths)
 
     def __len__(self) -> int:
         """Return n."""
@@ -192,7 +226,7 @@ class Rows:
         """Return ``Σ_j k(row, other_j) weights_j`` for each row, shape (n, columns)."""
         total = np.zeros((len(self), weights.shape[1]))
         for rows, columns, inner in self.products(other):
-            kernel.apply(inner, self.squares[rows], other.squares[columns])
+            kernel.apply(inner, self.sizes[rows], other.sizes[columns])
             total[rows] += inner @ weights[columns]
         return total
 
@@ -205,4 +239,4 @@ class Rows:
 
     def take(self, index: np.ndarray) -> Rows:
         """Return a copy of some of the rows."""
-        return Rows(self.values[index], self.scale is not None)
+        return Rows(self.values[index], self.scale is not None, self._length_weight)

@@ -55,7 +55,7 @@ class Nystrom(Exact):
         self.landmarks = rows.take(chosen)
         self._places = np.argsort(order)  # of each row in the spectrum
         self._chosen = self._places[chosen]
-        self._squares = rows.squares[order]
+        self._sizes = rows.sizes[order]
         self._errors: dict[Kernel, float] = {}
 
     def form(self, kernel: Kernel) -> str:
@@ -68,8 +68,9 @@ class Nystrom(Exact):
         if self.form(kernel) == "primal":
             return primal_spectrum(self.rows, self.order)
         features = Rows(self._features(kernel), normalize=False)
-        whole = kernel.diagonal(self._squares)
-        lost = np.divide(whole - features.squares, whole, out=np.zeros_like(whole), where=whole > 0)
+        whole = kernel.diagonal(self._sizes.squares)
+        missed = whole - features.sizes.squares
+        lost = np.divide(missed, whole, out=np.zeros_like(whole), where=whole > 0)
         self._errors[kernel] = max(0.0, float(lost.mean()))
         return primal_spectrum(features, slice(None))
 
@@ -128,7 +129,7 @@ class Nystrom(Exact):
             for left, right, inner in self.rows.products(self.landmarks):
                 self._inner[self._places[left], right] = inner
         values = self._inner[rows].copy()
-        kernel.apply(values, self._squares[rows], self.landmarks.squares)
+        kernel.apply(values, self._sizes[rows], self.landmarks.sizes)
         return values
 
     def _blocks(self) -> Iterator[slice]:

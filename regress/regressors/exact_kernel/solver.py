@@ -81,7 +81,7 @@ def dual_spectrum(inner: np.ndarray, rows: Rows, kernel: Kernel, order: np.ndarr
         The order in which the basis has its rows.
     """
     values = inner.copy(order="F")
-    kernel.apply(values.T, rows.squares, rows.squares)  # symmetric; its transpose is row-major
+    kernel.apply(values.T, rows.sizes, rows.sizes)  # symmetric; its transpose is row-major
     means = values.mean(axis=0)
     grand = means.mean()
     for columns in blocks(len(values), len(values)):
