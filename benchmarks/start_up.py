@@ -105,10 +105,8 @@ def main(turns: int, people: int) -> None:
         click.echo(f"{machine()}; {turns} turns\n")
         click.echo("| command, and the other | seconds | the other, seconds | ratio |")
         click.echo("| --- | ---: | ---: | ---: |")
-        small, larger = (
-            f"`featx regress`, {images} images, {folds} folds"
-            for images, folds in ((40, 8), (12 * people, people))
-        )
+        small = "`featx regress`, 40 images, 8 folds"
+        larger = f"`featx regress`, {12 * people} images, {people} folds"
         for label, ours, other, times in (
             ("`featx --help`; torch", command([*FEATX, "--help"]), torch, turns),
             (f"{small}; torch", first.whole, torch, turns),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import h5py
 from featx import shards
 from featx.errors import FeatxError
 from featx.store import netcdf, schema
-from featx.store.hashing import chunk_sums, hash_rows
+from featx.store.hashing import RowHash, chunk_sums, hash_rows
 from featx.store.opening import open_features, reading
 
 
@@ -32,15 +32,15 @@ def check_rows(path: Path) -> None:
     _check_layers(path, same, "its sha256")
 
 
-def check_chunks(path: Path, sums: Mapping[str, Sequence[int]]) -> None:
+def check_chunks(path: Path, hashes: Mapping[str, RowHash]) -> None:
     """Check that each layer's rows are those that were written, chunk by chunk.
 
     Parameters
     ----------
     path : Path
         A features file.
-    sums : mapping of str to sequence of int
-        Of each layer the CRC-32 of the rows of each chunk; see `featx.store.hashing.chunk_sums`.
+    hashes : mapping of str to RowHash
+        Of the rows of each layer.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_chunks(path: Path, sums: Mapping[str, Sequence[int]]) -> None:
     """
 
     def same(variable: h5py.Dataset, name: str) -> bool:
-        pairs = zip(chunk_sums(variable), sums[name], strict=True)
+        pairs = zip(chunk_sums(variable), hashes[name].sums, strict=True)
         return all(found == written for found, written in pairs)
 
     _check_layers(path, same, "what was written")

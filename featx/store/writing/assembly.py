@@ -121,7 +121,7 @@ def assemble(
     if odd := set(written.values()) - {len(images)}:
         raise FeatxError(f"{path} got {odd.pop()} rows for {len(images)} images; extract again")
     trust(path)
-    check_chunks(path, {name: known[name].sums for name in known})
+    check_chunks(path, known)
 
 
 def lay_out(

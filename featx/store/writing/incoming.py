@@ -37,9 +37,7 @@ class Incoming:
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._images = images
         self._compressor = None if level is None else Compressor(layers, dtype, level)
-        self._hashers = {
-            layer.name: RowHash(min(chunk_rows(layer, dtype), len(images))) for layer in layers
-        }
+        self._hashers = {layer.name: RowHash(chunk_rows(layer, dtype)) for layer in layers}
         self._hashed = 0
 
     def count(self, features: Mapping[str, np.ndarray], first: int) -> int:

@@ -11,7 +11,6 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from featx.errors import FeatxError
 from featx.memory import free_memory
 from regress.regressors.exact_kernel.checks import checked, checked_rows, number_groups
 from regress.regressors.exact_kernel.forms import Exact
@@ -51,10 +50,6 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     normalize : bool
         Scale each row to unit Euclidean length. No statistic is learned from other rows, so
         nothing can leak.
-    length_weight : float
-        Weight β with which the lengths that `normalize` takes away count in ``rbf``:
-        exp(−γ(‖x/‖x‖ − z/‖z‖‖² + β² log²(‖x‖/‖z‖))), whatever the features' unit. 0: directions
-        alone.
     landmarks : int, "auto" or None
         Of how many training rows, a fixed random sample, `fit` approximates the kernels (form
         ``nystrom``). "auto": exact where `required_bytes` fits the memory, else as many as fit, at
@@ -64,6 +59,10 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         What the ridge is solved for, to choose among: the age, which predicts a mean; or whether
         it is above each whole year from 0 to 120, which predicts the median, a whole number of
         years. See `regress.regressors.exact_kernel.targets`.
+    length_weight : float
+        Weight β with which the lengths that `normalize` takes away count in ``rbf``:
+        exp(−γ(‖x/‖x‖ − z/‖z‖‖² + β² log²(‖x‖/‖z‖))), whatever the features' unit. 0: directions
+        alone.
 
     Attributes
     ----------
@@ -303,12 +302,8 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         return Grid(self.targets, self.kernels, self.alphas, self.gammas, self.degrees)
 
     def _rows(self, X: np.ndarray) -> Rows:
-        weight = getattr(self, "length_weight", 0.0)  # models of older versions have none
-        if not 0 <= weight < np.inf:
-            raise FeatxError(f"length_weight is {weight:g}; give a number from 0")
-        if weight and not self.normalize:
-            raise FeatxError("length_weight is of rows at unit length; use normalize=True, or 0")
-        return Rows(X, self.normalize, weight)
+        # models of older versions have no weight
+        return Rows(X, self.normalize, getattr(self, "length_weight", 0.0))
 
     def _pick(
         self, landmarks: int | str | None, X: np.ndarray, grid: Grid, largest: int = 1

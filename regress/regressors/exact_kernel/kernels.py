@@ -80,7 +80,8 @@ class Kernel:
                 part += right.squares
                 np.maximum(part, 0.0, out=part)  # rounding can leave -1e-16
                 if left.lengths is not None and right.lengths is not None:
-                    part += np.square(np.subtract.outer(left.lengths[rows], right.lengths))
+                    apart = np.subtract.outer(left.lengths[rows], right.lengths)
+                    part += np.square(apart, out=apart)
                 part *= -self.gamma
                 np.exp(part, out=part)
             elif self.degree is not None:
@@ -150,10 +151,19 @@ class Rows:
     ----------
     sizes : Sizes
         Of the rows as used.
+
+    Raises
+    ------
+    FeatxError
+        For a `length_weight` below 0 or infinite, or one of rows that are not normalised.
     """
 
     def __init__(self, values: np.ndarray, normalize: bool, length_weight: float = 0.0) -> None:
         """Measure the rows; see the class."""
+        if not 0 <= length_weight < np.inf:
+            raise FeatxError(f"length_weight is {length_weight:g}; give a number from 0")
+        if length_weight and not normalize:
+            raise FeatxError("length_weight is of rows at unit length; use normalize=True, or 0")
         self.values = values
         self._length_weight = length_weight
         squares = np.empty(len(values))
