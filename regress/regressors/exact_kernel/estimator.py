@@ -62,7 +62,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
     length_weight : float
         Weight β with which the lengths that `normalize` takes away count in ``rbf``:
         exp(−γ(‖x/‖x‖ − z/‖z‖‖² + β² log²(‖x‖/‖z‖))), whatever the features' unit. 0: directions
-        alone.
+        alone. Without `normalize` it is not used, for rows keep their lengths.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         normalize: bool = True,
         landmarks: int | str | None = "auto",
         targets: Sequence[str] = NAMES,
-        length_weight: float = 0.0,
+        length_weight: float = 1.0,
     ) -> None:
         """Store the parameters; nothing is checked before `fit`."""
         self.kernels = kernels
@@ -302,7 +302,7 @@ class ExactKernelRegressor(RegressorMixin, BaseEstimator):
         return Grid(self.targets, self.kernels, self.alphas, self.gammas, self.degrees)
 
     def _rows(self, X: np.ndarray) -> Rows:
-        # models of older versions have no weight
+        # models of older versions go by directions alone
         return Rows(X, self.normalize, getattr(self, "length_weight", 0.0))
 
     def _pick(

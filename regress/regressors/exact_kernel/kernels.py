@@ -144,8 +144,8 @@ class Rows:
         Divide each row by its own Euclidean norm (a row of zeros stays). Nothing is learned
         from other rows.
     length_weight : float
-        What the logarithm of that norm is multiplied by (zero rows are taken to have norm 1); at 0
-        lengths don't count.
+        What the logarithm of that norm is multiplied by (zero rows are taken to have norm 1); at 0,
+        and without `normalize`, lengths don't count beside the rows.
 
     Attributes
     ----------
@@ -155,15 +155,13 @@ class Rows:
     Raises
     ------
     FeatxError
-        For a `length_weight` below 0 or infinite, or one of rows that are not normalised.
+        For a `length_weight` below 0 or infinite.
     """
 
     def __init__(self, values: np.ndarray, normalize: bool, length_weight: float = 0.0) -> None:
         """Measure the rows; see the class."""
         if not 0 <= length_weight < np.inf:
             raise FeatxError(f"length_weight is {length_weight:g}; give a number from 0")
-        if length_weight and not normalize:
-            raise FeatxError("length_weight is of rows at unit length; use normalize=True, or 0")
         self.values = values
         self._length_weight = length_weight
         squares = np.empty(len(values))

@@ -24,15 +24,24 @@ from regress.regressors.exact_kernel import (
     required_bytes,
     solver,
 )
-from tests.regress.regressors.kernel_problems import ALPHAS, GAMMAS, made_up, regressor
+from tests.regress.regressors.kernel_problems import (
+    ALPHAS,
+    GAMMAS,
+    made_up,
+    regressor,
+    with_lengths,
+)
 
 
-def kernel_matrix(name, left, right):
+def kernel_matrix(name, left, right, unit_norm=True):
     """Kernels written again, from scikit-learn's."""
+    rbf = name.startswith("rbf")
+    if unit_norm:
+        left, right = (with_lengths(X) if rbf else normalize(X) for X in (left, right))
+    if rbf:
+        return rbf_kernel(left, right, gamma=float(name[10:-1]))
     if name == "linear":
         return left @ right.T
-    if name.startswith("rbf"):
-        return rbf_kernel(left, right, gamma=float(name[10:-1]))
     return ((1 + left @ right.T) / 2) ** int(name[12:-1])
 
 
@@ -70,14 +79,14 @@ def solve(K, K_test, alpha, y):
     return K_test @ solution[:n] + solution[n]
 
 
-def refit(target, name, alpha, X, y, X_test):
-    kernels = kernel_matrix(name, X, X), kernel_matrix(name, X_test, X)
+def refit(target, name, alpha, X, y, X_test, unit_norm=True):
+    kernels = [kernel_matrix(name, left, X, unit_norm) for left in (X, X_test)]
     return decode(target, solve(*kernels, alpha, encode(target, y)))
 
 
-def logo_mae(target, name, alpha, X, y, groups):
+def logo_mae(target, name, alpha, X, y, groups, unit_norm=True):
     """Refit without each group; the kernel's values are only looked up."""
-    K = kernel_matrix(name, X, X)
+    K = kernel_matrix(name, X, X, unit_norm)
     errors = np.empty(len(y))
     for group in set(groups):
         test = groups == group
@@ -98,9 +107,8 @@ def logo_mae(target, name, alpha, X, y, groups):
 def test_nested_equals_refitting_every_outer_and_inner_fold(seed, sizes, units):
     X, y, groups = made_up(seed, sizes, units)
     predictions, details = regressor().cross_val_predict_groups(X, y, groups)
-    rows = normalize(X)
     for train, test in LeaveOneGroupOut().split(X, y, groups):
-        table = {c: logo_mae(*c, rows[train], y[train], groups[train]) for c in candidates()}
+        table = {c: logo_mae(*c, X[train], y[train], groups[train]) for c in candidates()}
         row = details[groups[test[0]]]
         chosen = (row["target"], row["kernel"], row["alpha"])
         assert row["inner_mae"] == pytest.approx(table[chosen], abs=1e-7)
@@ -108,7 +116,7 @@ def test_nested_equals_refitting_every_outer_and_inner_fold(seed, sizes, units):
         # With two rows of training left every candidate is tied: then the largest λ.
         tied = [c for c, error in table.items() if error <= min(table.values()) + 1e-12]
         assert chosen[-1] >= max(candidate[-1] for candidate in tied)
-        expected = refit(*chosen, rows[train], y[train], rows[test])
+        expected = refit(*chosen, X[train], y[train], X[test])
         np.testing.assert_allclose(predictions[test], expected, atol=1e-6)
 
 
@@ -122,21 +130,15 @@ def test_nested_equals_refitting_every_outer_and_inner_fold(seed, sizes, units):
 def test_the_grid_of_fit_equals_refitting(seed, sizes, units, unit_norm):
     X, y, groups = made_up(seed, sizes, units)
     fitted = regressor(normalize=unit_norm).fit(X, y, groups)
-    rows = normalize(X) if unit_norm else X
-    expected = [logo_mae(*c, rows, y, groups) for c in candidates()]
+    expected = [logo_mae(*c, X, y, groups, unit_norm) for c in candidates()]
     listed = fitted.grid_[["target", "kernel", "alpha"]].itertuples(index=False, name=None)
     assert list(listed) == candidates()
     np.testing.assert_allclose(fitted.grid_["inner_mae"], expected, rtol=1e-6)
     assert fitted.inner_mae_ == pytest.approx(fitted.grid_["inner_mae"].min())
     test = np.random.default_rng(seed + 1).normal(size=(5, units))
-    np.testing.assert_allclose(
-        fitted.predict(test),
-        refit(
-            *(fitted.target_, fitted.kernel_, fitted.alpha_, rows, y),
-            normalize(test) if unit_norm else test,
-        ),
-        atol=1e-6,
-    )
+    chosen = fitted.target_, fitted.kernel_, fitted.alpha_
+    expected = refit(*chosen, X, y, test, unit_norm)
+    np.testing.assert_allclose(fitted.predict(test), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("targets", [("age",), ("ordinal",), ("ordinal", "age")])
@@ -181,16 +183,15 @@ def test_without_groups_each_row_is_left_out():
 
 def test_against_sklearn_ridge_and_kernel_ridge():
     X, y, groups = made_up(2, [4] * 6, 7)
-    rows = normalize(X)
     age = {"alphas": [0.1], "targets": "age"}
     linear = ExactKernelRegressor(kernels="linear", **age).fit(X, y, groups)
-    ridge = Ridge(alpha=0.1).fit(rows, y)
+    ridge = Ridge(alpha=0.1).fit(normalize(X), y)
     np.testing.assert_allclose(linear.coef_, ridge.coef_, atol=1e-9)
     assert linear.intercept_ == pytest.approx(ridge.intercept_)
     rbf = ExactKernelRegressor(kernels="rbf", gammas=[0.7], **age).fit(X, y, groups)
     H = np.eye(len(y)) - 1 / len(y)
     centred = KernelRidge(alpha=0.1, kernel="precomputed")
-    centred.fit(H @ rbf_kernel(rows, gamma=0.7) @ H, y - y.mean())
+    centred.fit(H @ rbf_kernel(with_lengths(X), gamma=0.7) @ H, y - y.mean())
     np.testing.assert_allclose(rbf.dual_coef_, centred.dual_coef_, atol=1e-9)
 
 
@@ -210,8 +211,9 @@ def test_float32_and_float64_agree_and_primal_agrees_with_dual():
 def test_rows_are_normalised_one_by_one():
     X, y, groups = made_up(6, [3] * 6, 4)
     scaled = X * np.random.default_rng(0).uniform(0.1, 100, size=(len(X), 1))
-    first, _ = regressor().cross_val_predict_groups(X, y, groups)
-    second, _ = regressor().cross_val_predict_groups(scaled, y, groups)
+    directions = regressor(length_weight=0)
+    first, _ = directions.cross_val_predict_groups(X, y, groups)
+    second, _ = directions.cross_val_predict_groups(scaled, y, groups)
     np.testing.assert_allclose(first, second, atol=1e-8)
 
 

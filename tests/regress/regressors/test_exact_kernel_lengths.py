@@ -10,13 +10,7 @@ from sklearn.preprocessing import normalize
 from featx.errors import FeatxError
 from regress.regressors.exact_kernel import ExactKernelRegressor
 from regress.regressors.exact_kernel.kernels import Kernel, Rows
-from tests.regress.regressors.kernel_problems import made_up, regressor
-
-
-def with_lengths(X, weight):
-    """Directions, and beside each the weighted logarithm of its length."""
-    lengths = np.linalg.norm(X, axis=1, keepdims=True)
-    return np.hstack([normalize(X), weight * np.log(np.where(lengths == 0, 1, lengths))])
+from tests.regress.regressors.kernel_problems import made_up, regressor, with_lengths
 
 
 @settings(max_examples=15, deadline=None)
@@ -55,15 +49,15 @@ def test_it_is_scikit_learns_kernel_of_those_rows():
 @pytest.mark.parametrize("landmarks", [None, 9])
 def test_predictions_do_not_depend_on_the_unit_of_the_features(landmarks):
     X, y, groups = made_up(2, [4] * 6, 7)
-    model = ExactKernelRegressor(kernels="rbf", length_weight=1, landmarks=landmarks)
+    model = ExactKernelRegressor(kernels="rbf", landmarks=landmarks)
     once, scaled = model.fit(X, y, groups).predict(X[:5]), model.fit(9 * X, y, groups)
     np.testing.assert_allclose(scaled.predict(9 * X[:5]), once, atol=1e-6)
 
 
 def test_with_all_rows_as_landmarks_it_is_the_exact_one():
     X, y, groups = made_up(1, [1, 2, 3, 5, 5, 8], 30)
-    exact = regressor(kernels="rbf", length_weight=1).fit(X, y, groups)
-    through = regressor(kernels="rbf", length_weight=1, landmarks=len(X)).fit(X, y, groups)
+    exact = regressor(kernels="rbf").fit(X, y, groups)
+    through = regressor(kernels="rbf", landmarks=len(X)).fit(X, y, groups)
     np.testing.assert_allclose(through.grid_["inner_mae"], exact.grid_["inner_mae"], rtol=1e-6)
     np.testing.assert_allclose(through.predict(X[::3]), exact.predict(X[::3]), atol=1e-6)
 
@@ -71,8 +65,8 @@ def test_with_all_rows_as_landmarks_it_is_the_exact_one():
 @pytest.mark.parametrize("name", ["linear", "poly"])
 def test_other_kernels_are_of_directions_alone(name):
     X, y, groups = made_up(3, [2, 5, 4, 3], 6)
-    without = regressor(kernels=name).fit(X, y, groups)
-    weighted = regressor(kernels=name, length_weight=1).fit(X, y, groups)
+    without = regressor(kernels=name, length_weight=0).fit(X, y, groups)
+    weighted = regressor(kernels=name).fit(X, y, groups)
     np.testing.assert_array_equal(weighted.predict(X), without.predict(X))
 
 
@@ -92,13 +86,19 @@ def test_weights_that_make_no_sense_are_refused():
     for weight in (-1, np.inf, np.nan):
         with pytest.raises(FeatxError, match="length_weight is"):
             regressor(length_weight=weight).fit(X, y, groups)
-    with pytest.raises(FeatxError, match="use normalize=True"):
-        regressor(length_weight=1, normalize=False).fit(X, y, groups)
+
+
+@pytest.mark.parametrize("name", ["linear", "rbf", "poly"])
+def test_rows_that_keep_their_lengths_need_no_weight(name):
+    X, y, groups = made_up(6, [3] * 5, 4)
+    without = regressor(kernels=name, normalize=False, length_weight=0).fit(X, y, groups)
+    weighted = regressor(kernels=name, normalize=False).fit(X, y, groups)
+    np.testing.assert_array_equal(weighted.predict(X), without.predict(X))
 
 
 def test_a_model_of_before_predicts_as_it_did():
     X, y, groups = made_up(5, [3] * 5, 4)
-    model = regressor(kernels="rbf").fit(X, y, groups)
+    model = regressor(kernels="rbf", length_weight=0).fit(X, y, groups)
     wanted = model.predict(X)
     del model.length_weight
     np.testing.assert_array_equal(model.predict(X), wanted)

@@ -26,7 +26,7 @@ from regress.regressors.exact_kernel import (
 )
 from regress.regressors.exact_kernel.kernels import Kernel, Rows
 from regress.regressors.exact_kernel.nystrom import Nystrom, choose_landmarks
-from tests.regress.regressors.kernel_problems import ALPHAS, made_up, regressor
+from tests.regress.regressors.kernel_problems import ALPHAS, made_up, regressor, with_lengths
 
 KERNELS = [Kernel("linear"), Kernel("rbf", gamma=0.7), Kernel("poly", degree=3)]
 THEIRS = {
@@ -79,7 +79,8 @@ def test_inner_errors_and_predictions_equal_refitting_ridge_on_the_features(name
     model = regressor(kernels=(name,), **settings).fit(X, y, groups)
     chosen = choose_landmarks(groups, 12)
     test = np.random.default_rng(0).normal(size=(9, 40))
-    features = their_features(name, normalize(np.vstack([X, test])), chosen)
+    seen = (with_lengths if name == "rbf" else normalize)(np.vstack([X, test]))
+    features = their_features(name, seen, chosen)
     features, of_test = features[: len(X)], features[len(X) :]
     for alpha, inner_mae in zip(ALPHAS, model.grid_["inner_mae"], strict=True):
         errors = np.empty(len(y))
