@@ -3,10 +3,11 @@
     python benchmarks/decoding.py
 
 featx is `featx.images.read_rgb` and `featx.loading.pixel_array`: Pillow, decoded whole, cropped
-around the centre and resized by an antialiased bilinear filter. The others keep crop and filter, or
-come as near as they can: Pillow with `draft`, by which libjpeg decodes at a half, a quarter or an
-eighth where that is still no smaller than the input; torchvision's `decode_image` and `resize`; and
-OpenCV with `INTER_AREA`, whole and reduced, where it is installed. Each has one thread.
+around the centre and resized by torch's antialiased bilinear filter. The others keep crop and
+filter, or come as near as they can: the same with Pillow's filter; Pillow with `draft`, by which
+libjpeg decodes at a half, a quarter or an eighth where that is still no smaller than the input;
+torchvision's `decode_image` and `resize`; and OpenCV with `INTER_AREA`, whole and reduced, where it
+is installed. Each has one thread.
 
 Sources are made-up pictures (seed 0; smooth, with noise and edges) of quality 90, read from files
 that the system holds in memory. All ways take turns. Times are the least of the turns; the ratio is
@@ -54,7 +55,16 @@ def drafted(path: Path) -> np.ndarray:
         # the crop is a square of the shorter side, so that side decides on the fraction
         scale = _SIDE / min(image.size)
         image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
-        return np.asarray(fit(image.convert("RGB"), (_SIDE, _SIDE)))
+        return fit(image.convert("RGB"), (_SIDE, _SIDE))
+
+
+def by_pillow(path: Path) -> np.ndarray:
+    """Decode whole, resize by Pillow."""
+    image = read_rgb(path)
+    square, side = min(image.size), (_SIDE, _SIDE)
+    left, top = (image.width - square) // 2, (image.height - square) // 2
+    box = (left, top, left + square, top + square)
+    return np.asarray(image.resize(side, Image.Resampling.BILINEAR, box=box))
 
 
 def by_torchvision(path: Path) -> np.ndarray:
@@ -105,6 +115,7 @@ def ways() -> dict[str, Way]:
     preprocessing = get_backbone("vgg16").preprocessing
     found: dict[str, Way] = {
         "featx": lambda path: pixel_array(read_rgb(path), preprocessing),
+        "Pillow's filter": by_pillow,
         "Pillow, draft": drafted,
         "torchvision": by_torchvision,
     }

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 
 from featx.backbones import Preprocessing
@@ -18,38 +19,49 @@ from featx.errors import FeatxError
 from featx.images import MAX_PIXELS, ImageError, read_rgb
 
 #: How `fit` brings an image to the network's size, for the provenance.
-RESIZE_RULE = "centre crop to the input's aspect ratio, then antialiased bilinear resize"
+RESIZE_RULE = "centre crop to the input's aspect ratio, then antialiased bilinear resize by torch"
 
 
-def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def fit(image: Image.Image, size: tuple[int, int], channels: str = "RGB") -> np.ndarray:
     """Crop an image around its centre to the aspect ratio of `size`, and resize it.
 
     A five-point aligned face of 112 × 112 pixels gives 112 × 96 networks exactly its columns 8 to
     104, which is the alignment that they are trained with; a square stays whole for square input.
 
+    torch resizes 8-bit pixels in vectors, in a fraction of Pillow's time; the two differ by
+    rounding, 1 of 255.
+
     Parameters
     ----------
     image : PIL.Image.Image
-        Any size.
+        RGB, of any size.
     size : tuple of int
         Height and width, in pixels.
+    channels : {"RGB", "BGR"}
+        The order of the channels that are returned.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), uint8
     """
     height, width = size
     crop_width = min(image.width, max(1, round(image.height * width / height)))
     crop_height = min(image.height, max(1, round(image.width * height / width)))
     left = (image.width - crop_width) // 2
     top = (image.height - crop_height) // 2
-    box = (left, top, left + crop_width, top + crop_height)
+    encoded = bytearray(image.tobytes("raw", channels))  # writable, as torch wants all memory
+    whole = np.frombuffer(encoded, np.uint8).reshape(image.height, image.width, 3)
+    pixels = whole[top : top + crop_height, left : left + crop_width]
     if (crop_height, crop_width) == size:
-        return image.crop(box)
-    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        return pixels
+    batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)  # channels last in memory
+    resized = interpolate(batch, size, mode="bilinear", antialias=True)
+    return resized.permute(0, 2, 3, 1)[0].numpy()
 
 
 def pixel_array(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Bring an RGB image to a network's size and order of channels: uint8 (height, width, 3)."""
-    pixels = np.asarray(fit(image, preprocessing.decoded_size), dtype=np.uint8)
-    if preprocessing.channels == "BGR":
-        pixels = pixels[..., ::-1]
+    pixels = fit(image, preprocessing.decoded_size, preprocessing.channels)
     return np.ascontiguousarray(pixels)
 
 

@@ -320,7 +320,7 @@ def test_damaged_prepare_json(table, tmp_path):
 
 def test_aligned_faces_lose_eight_columns_on_each_side():
     pixels = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
-    got = np.asarray(fit(Image.fromarray(pixels), (112, 96)))
+    got = fit(Image.fromarray(pixels), (112, 96))
     np.testing.assert_array_equal(got, pixels[:, 8:104])
 
 
@@ -329,16 +329,33 @@ def test_aligned_faces_lose_eight_columns_on_each_side():
     wanted=st.tuples(st.integers(1, 40), st.integers(1, 40)),
 )
 def test_any_size_fits(size, wanted):
-    image = Image.new("RGB", size, (10, 20, 30))
-    got = np.asarray(fit(image, wanted))
+    got = fit(Image.new("RGB", size, (10, 20, 30)), wanted)
+    assert got.dtype == np.uint8
     assert got.shape == (*wanted, 3)
     assert (got == (10, 20, 30)).all()
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    wanted=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+)
+def test_resizing_is_pillows_of_the_middle_but_for_rounding(seed, size, wanted):
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    high, wide = (
+        min(own, max(1, round(other * side / beside)))
+        for own, other, side, beside in zip(size, size[::-1], wanted, wanted[::-1], strict=True)
+    )
+    top, left = (size[0] - high) // 2, (size[1] - wide) // 2
+    middle = Image.fromarray(pixels[top : top + high, left : left + wide])
+    expected = np.asarray(middle.resize(wanted[::-1], Image.Resampling.BILINEAR)).astype(int)
+    assert abs(fit(Image.fromarray(pixels), wanted) - expected).max() <= 1
 
 
 def test_resize_is_antialiased():
     stripes = np.zeros((224, 224, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
-    got = np.asarray(fit(Image.fromarray(stripes), (56, 56))).astype(int)
+    got = fit(Image.fromarray(stripes), (56, 56)).astype(int)
     assert abs(got[:, 2:-2] - 127).max() < 8
 
 

@@ -31,7 +31,7 @@ def files(tmp_path):
 
 def by_hand(files, rows):
     images = [fit(Image.open(files[row]), PREPROCESSING.input_size) for row in rows]
-    return torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in images])
+    return torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in images])
 
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["from memory", "each time"])
