@@ -49,9 +49,9 @@ def fit(image: Image.Image, size: tuple[int, int], channels: str = "RGB") -> np.
     crop_height = min(image.height, max(1, round(image.width * height / width)))
     left = (image.width - crop_width) // 2
     top = (image.height - crop_height) // 2
-    encoded = bytearray(image.tobytes("raw", channels))  # writable, as torch wants all memory
-    whole = np.frombuffer(encoded, np.uint8).reshape(image.height, image.width, 3)
-    pixels = whole[top : top + crop_height, left : left + crop_width]
+    middle = image.crop((left, top, left + crop_width, top + crop_height))
+    encoded = bytearray(middle.tobytes("raw", channels))  # writable, as torch wants all memory
+    pixels = np.frombuffer(encoded, np.uint8).reshape(crop_height, crop_width, 3)
     if (crop_height, crop_width) == size:
         return pixels
     batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)  # channels last in memory
