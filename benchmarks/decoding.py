@@ -24,7 +24,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from side_by_side import machine
 
 from featx.backbones import get_backbone
@@ -59,12 +59,8 @@ def drafted(path: Path) -> np.ndarray:
 
 
 def by_pillow(path: Path) -> np.ndarray:
-    """Decode whole, resize by Pillow."""
-    image = read_rgb(path)
-    square, side = min(image.size), (_SIDE, _SIDE)
-    left, top = (image.width - square) // 2, (image.height - square) // 2
-    box = (left, top, left + square, top + square)
-    return np.asarray(image.resize(side, Image.Resampling.BILINEAR, box=box))
+    """Decode whole, crop and resize by Pillow."""
+    return np.asarray(ImageOps.fit(read_rgb(path), (_SIDE, _SIDE), Image.Resampling.BILINEAR))
 
 
 def by_torchvision(path: Path) -> np.ndarray:
